@@ -1,0 +1,1 @@
+"""Retraining and evaluation of the backbone on labelled people."""
