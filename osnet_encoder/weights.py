@@ -1,0 +1,268 @@
+"""Weights: find what the user named, read it safely, say which OSNet it is, and fit it tensor by tensor.
+
+What may be named: a file (`.pth`, `.pt`, `.pth.tar-60`, `.safetensors`, `.onnx`, the `.xml` of OpenVINO), one of
+`zoo.ZOO`, or `untrained:` and a variant. Half a fit is no fit: what does not fit is an error that says why.
+"""
+
+import difflib
+import hashlib
+import logging
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .checkpoints import read_checkpoint, write_checkpoint
+from .errors import WeightsError
+from .fit import detect_variant, fit_tensors
+from .patches import PatchSpec
+from .untrained import formula_tensors
+from .variants import FEATURE_DIM, VARIANTS
+from .weight_files import file_kind, file_sha256, files_beside
+from .zoo import ZOO, fetch
+
+__all__ = ["UNTRAINED", "NetworkFile", "Weights", "load", "save"]
+
+_log = logging.getLogger(__name__)
+
+UNTRAINED = "untrained:"
+
+# Of our own metadata. A file of a later format is refused, since it may mean what is not known here.
+_FORMAT = 1
+
+_FILE_NAME = re.compile(r"[/\\]|\.(pth|pt|tar(-\d+)?|safetensors|onnx|xml)$", re.IGNORECASE)
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """The tensors of an OSNet, all there and all of the right shape, and what a caller must know to use them.
+
+    Parameters
+    ----------
+    source : str
+        What the user named.
+    sha256 : str
+        Of the file; of the tensors themselves where there is no file.
+    variant : str
+        One of `variants.VARIANTS`, told by the tensors and never by the file's name.
+    tensors : mapping of str to array
+        As of `variants.tensor_shapes`: float32, but int64 for `*.num_batches_tracked`; C order, finite.
+    num_classes : int
+        Outputs of the classifier; 0 where there is none.
+    neck : bool
+        Whether a BN-neck follows the feature vector.
+    spec : PatchSpec
+        What the network wants to see; the usual one where the file does not say.
+    normalize : bool
+        Whether features are to be scaled to unit length; False where the file does not say.
+    metadata : mapping
+        Our own, as read from the file; empty if there is none.
+    """
+
+    source: str
+    sha256: str
+    variant: str
+    tensors: Mapping[str, np.ndarray] = field(repr=False)
+    num_classes: int = 0
+    neck: bool = False
+    spec: PatchSpec = field(default_factory=PatchSpec)
+    normalize: bool = False
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def feature_dim(self) -> int:
+        """Length of a feature vector."""
+        return FEATURE_DIM
+
+
+@dataclass(frozen=True)
+class NetworkFile:
+    """A file that holds a whole network, graph and numbers; an engine reads it.
+
+    Parameters
+    ----------
+    source : str
+        What the user named.
+    sha256 : str
+        Of the file, followed by the files with its numbers, in the order of their names.
+    path : Path
+    format : "onnx" or "openvino"
+    """
+
+    source: str
+    sha256: str
+    path: Path
+    format: str
+
+
+def load(
+    name: str | os.PathLike[str],
+    *,
+    offline: bool | None = None,
+    cache_dir: str | Path | None = None,
+) -> Weights | NetworkFile:
+    """Load the weights that the user named.
+
+    Parameters
+    ----------
+    name : str or path
+        A file that exists; else `untrained:` and a variant; else a name of the zoo.
+    offline : bool, optional
+        For a name of the zoo, as of `zoo.fetch`.
+    cache_dir : path, optional
+        For a name of the zoo, as of `zoo.fetch`.
+
+    Returns
+    -------
+    Weights or NetworkFile
+        The second for `.onnx` and OpenVINO files.
+
+    Raises
+    ------
+    WeightsError
+        There is no such file or name; the file cannot be fetched, read or trusted; it holds another network.
+    """
+    source = os.fspath(name)
+    path = Path(source)
+    if not source or not _is_there(path):  # an empty path is the working folder
+        if source.startswith(UNTRAINED):
+            return _untrained(source)
+        if source not in ZOO:
+            raise WeightsError(_unknown(source))
+        path = fetch(ZOO[source], offline=offline, cache_dir=cache_dir)
+    kind = file_kind(path)
+    if kind in ("onnx", "openvino"):
+        return _network_file(source, path, kind)
+    return _weights(source, path)
+
+
+def save(
+    path: str | os.PathLike[str],
+    tensors: Mapping[str, np.ndarray],
+    *,
+    spec: PatchSpec,
+    normalize: bool,
+    metadata: Mapping[str, Any] | None = None,
+) -> None:
+    """Write weights as safetensors, with all that `load` must know to use them; whole or not at all.
+
+    Parameters
+    ----------
+    path : path
+        Replaced if it exists.
+    tensors : mapping of str to array
+        All of an OSNet: float32, int64 for `*.num_batches_tracked`, as of `variants.tensor_shapes`.
+    spec : PatchSpec
+        What the network wants to see.
+    normalize : bool
+        Whether features are to be scaled to unit length.
+    metadata : mapping, optional
+        Whatever else is to be kept, fit for JSON.
+
+    Raises
+    ------
+    WeightsError
+        The tensors are not those of an OSNet, or the file cannot be written.
+    ValueError, TypeError
+        `metadata` has a key that is written anyway, or is not fit for JSON.
+    """
+    path = Path(path)
+    variant, num_classes, neck = detect_variant(str(path), tensors)
+    fitted = fit_tensors(str(path), tensors, variant, num_classes, neck)
+    ours = {
+        "format": _FORMAT,
+        "variant": variant,
+        "patch": asdict(spec),
+        "normalize": normalize,
+        "features": "neck" if neck else "fc",
+    }
+    if taken := sorted(ours.keys() & (metadata or {}).keys()):
+        raise ValueError(f"metadata must not hold {', '.join(taken)}: written anyway")
+    write_checkpoint(path, fitted, {**ours, **(metadata or {})})
+
+
+def _is_there(path):
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # the last for a NUL in the name
+        return False
+    except OSError as error:
+        raise WeightsError(f"cannot read {path!s:.200}: {error.strerror}") from error
+    if not path.is_file():
+        raise WeightsError(
+            f"{path} is {'a folder' if path.is_dir() else 'no regular file'}, wanted a file of weights"
+        )
+    return True
+
+
+def _unknown(source):
+    if _FILE_NAME.search(source):
+        return f"no file {source!r}"
+    untrained = [UNTRAINED + variant for variant in VARIANTS]
+    close = difflib.get_close_matches(source, [*ZOO, *untrained], n=1)
+    meant = f" (did you mean {close[0]!r}?)" if close else ""
+    return (
+        f"no weights {source!r}: no such file, and no name of the zoo{meant}; the zoo has {', '.join(ZOO)}; "
+        f"{untrained[0]} and its like are weights by formula, for trying out"
+    )
+
+
+def _untrained(source):
+    variant = source.removeprefix(UNTRAINED)
+    if variant not in VARIANTS:
+        raise WeightsError(f"no OSNet variant {variant!r}; there are {', '.join(VARIANTS)}")
+    _log.warning("weights by formula, not trained: the features tell nobody apart; for trying out only")
+    tensors = formula_tensors(variant)
+    digest = hashlib.sha256()
+    for name, tensor in tensors.items():
+        digest.update(f"{name} {tensor.dtype} {tensor.shape}\n".encode())
+        digest.update(tensor.tobytes())
+    return _say(Weights(source, digest.hexdigest(), variant, tensors))
+
+
+def _weights(source, path):
+    sha256 = file_sha256(path)
+    found, metadata = read_checkpoint(path)
+    variant, num_classes, neck = detect_variant(source, found)
+    tensors = fit_tensors(source, found, variant, num_classes, neck)
+    spec, normalize = _read_metadata(source, metadata, variant, neck) if metadata else (PatchSpec(), False)
+    return _say(Weights(source, sha256, variant, tensors, num_classes, neck, spec, normalize, metadata))
+
+
+def _say(weights):
+    _log.info(
+        "weights %s: %s, %d tensors, %d classes, sha256 %s",
+        weights.source, weights.variant, len(weights.tensors), weights.num_classes, weights.sha256,
+    )  # fmt: skip
+    return weights
+
+
+def _read_metadata(source, metadata, variant, neck):
+    """PatchSpec and whether to scale to unit length; refuses metadata that the tensors contradict."""
+    if metadata.get("format") != _FORMAT:
+        raise WeightsError(f"{source}: metadata of format {metadata.get('format')!r:.100}, wanted {_FORMAT}")
+    for key, told in (("variant", variant), ("features", "neck" if neck else "fc")):
+        if metadata.get(key) != told:
+            raise WeightsError(
+                f"{source}: the metadata says {key} {metadata.get(key)!r:.100}, the tensors say {told!r}"
+            )
+    normalize, patch = metadata.get("normalize"), metadata.get("patch")
+    if not isinstance(normalize, bool):
+        raise WeightsError(f"{source}: the metadata says normalize {normalize!r:.100}, wanted true or false")
+    whole = isinstance(patch, dict) and patch.keys() == asdict(PatchSpec()).keys()
+    if not whole or any(type(patch[side]) is not int for side in ("height", "width")):
+        raise WeightsError(f"{source}: the metadata says patch {patch!r:.200}, wanted a PatchSpec in whole pixels")
+    try:
+        return PatchSpec(**patch), normalize
+    except (TypeError, ValueError, OverflowError) as error:
+        raise WeightsError(f"{source}: the metadata says no patch that can be used: {error}") from error
+
+
+def _network_file(source, path, kind):
+    sha256 = file_sha256(path, *files_beside(path, kind))
+    _log.info("weights %s: a network of format %s, sha256 %s", source, kind, sha256)
+    return NetworkFile(source, sha256, path, kind)
