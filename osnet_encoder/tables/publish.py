@@ -1,0 +1,82 @@
+"""A file appears under its name when it is whole, or not at all."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from ..errors import TableError
+from .faults import write_errors
+
+__all__ = ["check_target", "published"]
+
+
+def check_target(path: str | Path) -> Path:
+    """Refuse a place that cannot be written to, before any work is done.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    target : Path
+        The file to write; where `path` is a symbolic link, the file it points to.
+
+    Raises
+    ------
+    TableError
+        If the folder is not there or may not be written to, or if `path` is a folder itself.
+    """
+    target = Path(os.path.realpath(path))
+    with write_errors(path):  # a name too long, a folder that may not be looked into
+        is_folder = target.is_dir()
+    if is_folder:
+        raise TableError(f"{path} is a folder, wanted the name of a file to write")
+    if not target.parent.is_dir():
+        raise TableError(f"cannot write {path}: there is no folder {target.parent}")
+    if not os.access(target.parent, os.W_OK | os.X_OK):
+        raise TableError(f"cannot write {path}: the folder {target.parent} may not be written to")
+    return target
+
+
+@contextmanager
+def published(target: Path) -> Iterator[Path]:
+    """Write beside a file, and rename over it once the block has ended well.
+
+    Parameters
+    ----------
+    target : Path
+        As `check_target` returned it. Left as it is if the block raises anything at all.
+
+    Yields
+    ------
+    partial : Path
+        A new hidden name in the same folder, to be written and closed within the block. Its bytes are on the
+        disk before it is renamed, and the rename is before the block is left; on an error it is removed.
+
+    Raises
+    ------
+    TableError
+        If the finished file cannot be put in its place.
+    """
+    partial = target.with_name(f".osnet-encoder-{secrets.token_hex(4)}.partial")
+    try:
+        yield partial
+        with write_errors(target):
+            _sync(partial)
+            partial.replace(target)
+            if hasattr(os, "O_DIRECTORY"):  # elsewhere a folder cannot be opened, nor need it be
+                _sync(target.parent, os.O_DIRECTORY)
+    finally:
+        with suppress(OSError):  # not there once it is renamed
+            partial.unlink()
+
+
+def _sync(path, flags=0):
+    descriptor = os.open(path, os.O_RDONLY | flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
