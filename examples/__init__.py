@@ -1,0 +1,1 @@
+"""Small programs to start from; run them as files, or import what they are made of."""
