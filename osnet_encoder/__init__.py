@@ -40,7 +40,7 @@ __all__ = [
 
 _HOMES = {
     "crops": ("Limits", "compress_bytes_image", "decode_crop", "encode_crop", "uncompress_string_image"),
-    "encoder": ("EncodeReport", "OsNetEncoder"),
+    "encoder": ("OsNetEncoder",),
     "errors": (
         "CropError",
         "EngineError",
@@ -53,6 +53,7 @@ _HOMES = {
     "features": ("decode_feature_string", "encode_feature_string", "stack_features"),
     "job": ("JobSummary", "encode_table"),
     "patches": ("PatchSpec",),
+    "reports": ("EncodeReport",),
     "version": ("__version__",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

@@ -124,7 +124,8 @@ class _Parser:
         self.tokens += 1
         if match is None or self.tokens > MAX_TOKENS:
             raise self._not_a_dict("neither Python nor JSON" if match is None else "too many values")
-        kind, token = match.lastgroup, match[match.lastgroup]
+        kind = match.lastgroup or ""
+        token = match[kind]
         self._back, self.at = self.at, match.end()
         if kind == "string":
             if token[0] == "'" or _PYTHON_STRING.search(token):

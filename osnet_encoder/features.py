@@ -9,6 +9,7 @@ compressed bytes depend on the zlib build, so compare what is decoded, never the
 import binascii
 import json
 import zlib
+from collections.abc import Callable
 
 import numpy as np
 
@@ -133,7 +134,8 @@ def to_cells(features, absent, feature_format="zlib-hex"):
     -------
     cells : list of str, of float32 (D,), or of None
     """
-    encode = {"zlib-hex": encode_feature_string, "json": _encode_json, "list": np.array}[feature_format]
+    encoders: dict[str, Callable] = {"zlib-hex": encode_feature_string, "json": _encode_json, "list": np.array}
+    encode = encoders[feature_format]
     return [None if gone else encode(vector) for vector, gone in zip(features, absent, strict=True)]
 
 
@@ -154,7 +156,7 @@ def stack_features(cells):
     FeatureError
         A cell cannot be read, or differs in length from those before it; with its row.
     """
-    vectors = []
+    vectors: list[np.ndarray | None] = []
     dim = 0
     for row, cell in enumerate(cells):
         if is_missing(cell):

@@ -9,17 +9,22 @@ Source: Zhou et al., Omni-Scale Feature Learning for Person Re-Identification, I
 AIN: Zhou et al., Learning Generalisable Omni-Scale Representations (arXiv 1910.06827).
 """
 
+from collections.abc import Callable
+
 from torch import nn
 
 from .variants import FEATURE_DIM, find_variant
 
 __all__ = ["OSNet", "build"]
 
+# Makes a norm layer for so many channels.
+Norm = Callable[[int], nn.Module]
+
 
 class ConvLayer(nn.Module):
     """Convolution, norm, ReLU; the norm may be over the instance, or absent, and the ReLU may be left out."""
 
-    def __init__(self, c_in, c_out, kernel=1, stride=1, norm=nn.BatchNorm2d, relu=True):
+    def __init__(self, c_in, c_out, kernel=1, stride=1, norm: Norm | None = nn.BatchNorm2d, relu=True):
         super().__init__()
         self.conv = nn.Conv2d(c_in, c_out, kernel, stride, padding=kernel // 2, bias=False)
         self.bn = norm(c_out) if norm else None
@@ -92,7 +97,7 @@ class OSBlock(nn.Module):
         self.gate = ChannelGate(middle)
         self.conv3 = ConvLayer(middle, c_out, norm=None if self.norm_inside else nn.BatchNorm2d, relu=False)
         self.downsample = ConvLayer(c_in, c_out, relu=False) if c_in != c_out else None
-        self.IN = nn.InstanceNorm2d(c_out, affine=True) if has_in else None
+        self.IN = _instance_norm(c_out) if has_in else None
 
     def streams(self):
         if hasattr(self, "conv2"):
@@ -104,7 +109,7 @@ class OSBlock(nn.Module):
         x = self.conv1(x)
         x = sum(self.gate(stream(x)) for stream in self.streams())
         x = self.conv3(x)
-        if self.norm_inside:
+        if self.IN is not None and self.norm_inside:
             x = self.IN(x)
         x = x + identity
         if self.IN is not None and not self.norm_inside:
@@ -123,11 +128,11 @@ class OSNet(nn.Module):
         self.variant = find_variant(variant)
         c = self.variant.channels
         ain = self.variant.family == "ain"
-        stem_norm = nn.BatchNorm2d if self.variant.family == "plain" else _instance_norm
+        stem_norm: Norm = nn.BatchNorm2d if self.variant.family == "plain" else _instance_norm
         self.conv1 = ConvLayer(3, c[0], 7, stride=2, norm=stem_norm)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
         for stage, blocks in self.variant.stages():
-            layers = [OSBlock(*block[1:3], self.variant.family, block[3]) for block in blocks]
+            layers = [OSBlock(c_in, c_out, self.variant.family, has_in) for _, c_in, c_out, has_in in blocks]
             if stage == "conv4":
                 self.add_module(stage, nn.Sequential(*layers))
                 continue
