@@ -128,8 +128,8 @@ norm_mean, norm_std, network_color_order, network_output, normalize, on_error
         Returns
         -------
         features : float32, (N, D)
-            Rows of NaN where a crop is missing (or broken, with `on_error="null"`). A frame of D columns after
-            `set_output(transform="pandas")` or `"polars"`.
+            Rows of NaN where a crop is missing (or broken, with `on_error="null"`). A frame of D columns
+            after `set_output(transform="pandas")` or `"polars"`.
 
         Raises
         ------
@@ -149,7 +149,7 @@ norm_mean, norm_std, network_color_order, network_output, normalize, on_error
         return encoder.encode(column)
 
     def get_feature_names_out(self, input_features=None) -> np.ndarray:
-        """Name the D columns: `crop_0`, `crop_1`, ... after the column `crop`; `osnet_0`, ... if it has no name.
+        """Name the D columns: `crop_0`, `crop_1`, ... after a column `crop`; `osnet_0`, ... without a name.
 
         Parameters
         ----------
@@ -209,7 +209,7 @@ def _only_column(X):
     if not is_frame and getattr(X, "ndim", 1) != 2:
         return X, getattr(X, "name", None)
     if X.shape[1] != 1:
-        raise ValueError(f"found {X.shape[1]} columns, wanted one of crops; a ColumnTransformer can pick it out")
+        raise ValueError(f"found {X.shape[1]} columns, wanted one of crops; a ColumnTransformer can pick it")
     if is_frame:
         return X[X.columns[0]], X.columns[0]
     return X[:, 0], None
