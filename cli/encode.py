@@ -10,6 +10,8 @@ from pathlib import Path
 
 import click
 
+from osnet_encoder.version import __version__
+
 __all__ = ["main"]
 
 # What the library would tell is written out here, so that --help need not load it; a test holds them equal.
@@ -180,7 +182,7 @@ def read_config(ctx, param, value):
     show_default=True,
     help="How much to tell, on the error stream.",
 )
-@click.version_option(package_name="osnet-encoder")
+@click.version_option(__version__)
 def main(**options):
     """Encode a table's column of person crops into feature vectors.
 

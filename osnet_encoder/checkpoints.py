@@ -26,12 +26,10 @@ from safetensors import SafetensorError, deserialize
 from safetensors.numpy import save as serialize
 
 from .errors import WeightsError
+from .metadata import METADATA_KEY
 from .weight_files import file_kind
 
 __all__ = ["read_checkpoint", "write_checkpoint"]
-
-# Under which a safetensors file holds our own metadata, as JSON.
-_METADATA_KEY = "osnet_encoder"
 
 # Under which others put the tensors, beside an epoch, an optimizer and the like.
 _CONTAINERS = ("state_dict", "model_state_dict", "model")
@@ -132,7 +130,7 @@ def write_checkpoint(path: Path, tensors: Mapping[str, np.ndarray], metadata: Ma
     # Beside the target, since a rename is atomic within one filesystem only.
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        unfinished.write_bytes(serialize(dense, {_METADATA_KEY: text}))
+        unfinished.write_bytes(serialize(dense, {METADATA_KEY: text}))
         unfinished.replace(path)
     except OSError as error:
         raise WeightsError(f"cannot write {path}: {error.strerror}") from error
@@ -163,14 +161,14 @@ def _read_safetensors(path):
 
 
 def _parse_metadata(path, header):
-    if _METADATA_KEY not in header:
+    if METADATA_KEY not in header:
         return {}
     try:
-        metadata = json.loads(header[_METADATA_KEY])
+        metadata = json.loads(header[METADATA_KEY])
     except (ValueError, RecursionError) as error:
-        raise WeightsError(f"{path}: the metadata {_METADATA_KEY!r} is no JSON: {error}") from error
+        raise WeightsError(f"{path}: the metadata {METADATA_KEY!r} is no JSON: {error}") from error
     if not isinstance(metadata, dict):
-        raise WeightsError(f"{path}: the metadata {_METADATA_KEY!r} is {metadata!r:.100}, wanted an object")
+        raise WeightsError(f"{path}: the metadata {METADATA_KEY!r} is {metadata!r:.100}, wanted an object")
     return metadata
 
 

@@ -10,13 +10,13 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from .metadata import METADATA_KEY
 from .variants import FEATURE_DIM, NECK, find_variant
 
-__all__ = ["INPUT", "METADATA_KEY", "OUTPUT", "build_graph", "build_preprocessing"]
+__all__ = ["INPUT", "OUTPUT", "build_graph", "build_preprocessing"]
 
 INPUT = "patches"
 OUTPUT = "features"
-METADATA_KEY = "osnet_encoder"
 
 # Old enough for every runtime in use, new enough for all that is needed; onnx's own default is newer than
 # what ONNX Runtime reads.
@@ -38,7 +38,7 @@ def build_graph(variant, tensors, spec, metadata=None):
     spec : PatchSpec
         The patch's size is fixed in the graph, and its scaling is part of it.
     metadata : dict, optional
-        Kept in the file as JSON under `METADATA_KEY`.
+        Kept in the file as JSON: `metadata.describe_network`.
 
     Returns
     -------

@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from .crops import looks_like_crop_string
 from .errors import JobError, TableError
 from .features import FEATURE_FORMATS, to_cells
-from .graph import METADATA_KEY
+from .metadata import METADATA_KEY
 from .missing import is_missing
 from .reports import EncodeReport
 from .tables import cells, features_array, open_table, open_writer, output_kind

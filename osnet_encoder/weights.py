@@ -10,7 +10,7 @@ import logging
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import numpy as np
 from .checkpoints import read_checkpoint, write_checkpoint
 from .errors import WeightsError
 from .fit import detect_variant, fit_tensors
+from .metadata import describe_network, read_description
 from .patches import PatchSpec
 from .untrained import formula_tensors
 from .variants import FEATURE_DIM, VARIANTS
@@ -30,9 +31,6 @@ __all__ = ["UNTRAINED", "NetworkFile", "Weights", "load", "save"]
 _log = logging.getLogger(__name__)
 
 UNTRAINED = "untrained:"
-
-# Of our own metadata. A file of a later format is refused, since it may mean what is not known here.
-_FORMAT = 1
 
 _FILE_NAME = re.compile(r"[/\\]|\.(pth|pt|tar(-\d+)?|safetensors|onnx|xml)$", re.IGNORECASE)
 
@@ -173,13 +171,7 @@ def save(
     path = Path(path)
     variant, num_classes, neck = detect_variant(str(path), tensors)
     fitted = fit_tensors(str(path), tensors, variant, num_classes, neck)
-    ours = {
-        "format": _FORMAT,
-        "variant": variant,
-        "patch": asdict(spec),
-        "normalize": normalize,
-        "features": "neck" if neck else "fc",
-    }
+    ours = describe_network(variant, spec, normalize, neck)
     if taken := sorted(ours.keys() & (metadata or {}).keys()):
         raise ValueError(f"metadata must not hold {', '.join(taken)}: written anyway")
     write_checkpoint(path, fitted, {**ours, **(metadata or {})})
@@ -229,7 +221,9 @@ def _weights(source, path):
     found, metadata = read_checkpoint(path)
     variant, num_classes, neck = detect_variant(source, found)
     tensors = fit_tensors(source, found, variant, num_classes, neck)
-    spec, normalize = _read_metadata(source, metadata, variant, neck) if metadata else (PatchSpec(), False)
+    spec, normalize = PatchSpec(), False
+    if metadata:
+        _, spec, normalize = read_description(source, metadata, variant, neck)
     return _say(Weights(source, sha256, variant, tensors, num_classes, neck, spec, normalize, metadata))
 
 
@@ -239,27 +233,6 @@ def _say(weights):
         weights.source, weights.variant, len(weights.tensors), weights.num_classes, weights.sha256,
     )  # fmt: skip
     return weights
-
-
-def _read_metadata(source, metadata, variant, neck):
-    """PatchSpec and whether to scale to unit length; refuses metadata that the tensors contradict."""
-    if metadata.get("format") != _FORMAT:
-        raise WeightsError(f"{source}: metadata of format {metadata.get('format')!r:.100}, wanted {_FORMAT}")
-    for key, told in (("variant", variant), ("features", "neck" if neck else "fc")):
-        if metadata.get(key) != told:
-            raise WeightsError(
-                f"{source}: the metadata says {key} {metadata.get(key)!r:.100}, the tensors say {told!r}"
-            )
-    normalize, patch = metadata.get("normalize"), metadata.get("patch")
-    if not isinstance(normalize, bool):
-        raise WeightsError(f"{source}: the metadata says normalize {normalize!r:.100}, wanted true or false")
-    whole = isinstance(patch, dict) and patch.keys() == asdict(PatchSpec()).keys()
-    if not whole or any(type(patch[side]) is not int for side in ("height", "width")):
-        raise WeightsError(f"{source}: the metadata says patch {patch!r:.200}, wanted a PatchSpec in whole pixels")
-    try:
-        return PatchSpec(**patch), normalize
-    except (TypeError, ValueError, OverflowError) as error:
-        raise WeightsError(f"{source}: the metadata says no patch that can be used: {error}") from error
 
 
 def _network_file(source, path, kind):

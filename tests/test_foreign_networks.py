@@ -4,13 +4,14 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from pictures import draw_patches
 
 from osnet_encoder.engines import open_engine
-from osnet_encoder.errors import EngineError
+from osnet_encoder.errors import EngineError, WeightsError
 from osnet_encoder.graph import build_graph
+from osnet_encoder.metadata import METADATA_KEY, describe_network
 from osnet_encoder.patches import PatchSpec
 from osnet_encoder.weights import load
+from pictures import draw_patches
 
 DIM = 256
 # Features of the small network: each is one weighed mean of the colours of the whole patch.
@@ -167,11 +168,7 @@ def test_the_torch_engine_refuses_a_graph(tmp_path):
 def test_our_own_graph_runs_from_its_file_and_knows_itself(tmp_path):
     tensors = load("untrained:osnet_x0_25")
     spec = PatchSpec(64, 32, mean=(0, 0, 0), color_order="bgr")
-    metadata = {
-        "variant": "osnet_x0_25",
-        "normalize": True,
-        "patch": {"height": 64, "width": 32, "mean": [0, 0, 0], "std": list(spec.std), "color_order": "bgr"},
-    }
+    metadata = describe_network("osnet_x0_25", spec, normalize=True, neck=False)
     onnx.save(build_graph(tensors.variant, tensors.tensors, spec, metadata), tmp_path / "ours.onnx")
     opened = open_engine(load(tmp_path / "ours.onnx"))
     assert (opened.variant, opened.normalize, opened.spec) == ("osnet_x0_25", True, spec)
@@ -180,3 +177,20 @@ def test_our_own_graph_runs_from_its_file_and_knows_itself(tmp_path):
     assert np.allclose(opened.run(patches), open_engine(tensors, "onnx", **changes).run(patches), atol=1e-6)
     with pytest.raises(EngineError, match="this ONNX file scales its patches itself"):
         open_engine(load(tmp_path / "ours.onnx"), mean=(0.5, 0.5, 0.5))
+
+
+@pytest.mark.parametrize(
+    ("noted", "message"),
+    [
+        ("no JSON", "is no JSON"),
+        ("[]", "metadata of format None, wanted 1"),
+        ('{"format": 1}', "says normalize None"),
+    ],
+)
+def test_a_damaged_note_in_our_own_graph_is_refused(tmp_path, noted, message):
+    weights = load("untrained:osnet_x0_25")
+    model = build_graph(weights.variant, weights.tensors, weights.spec)
+    helper.set_model_props(model, {METADATA_KEY: noted})
+    onnx.save(model, tmp_path / "ours.onnx")
+    with pytest.raises(WeightsError, match=message):
+        open_engine(load(tmp_path / "ours.onnx"))

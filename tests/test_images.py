@@ -61,12 +61,16 @@ def test_a_broken_image_has_its_reason(cell, reason):
 
 
 def test_a_picture_too_large_for_pillow_itself_is_too_large():
-    header = encoded("BMP")[:18] + (60_000).to_bytes(4, "little") + (60_000).to_bytes(4, "little") + encoded("BMP")[26:]
+    header = (
+        encoded("BMP")[:18] + (60_000).to_bytes(4, "little") + (60_000).to_bytes(4, "little") + encoded("BMP")[26:]
+    )
     with pytest.raises(CropError, match="too_large"):
         decode_image(header)
 
 
-@given(st.lists(st.tuples(st.integers(0, 300), st.binary(min_size=1, max_size=8)), max_size=4), st.integers(0, 400))
+@given(
+    st.lists(st.tuples(st.integers(0, 300), st.binary(min_size=1, max_size=8)), max_size=4), st.integers(0, 400)
+)
 def test_nothing_but_a_crop_error_comes_out_of_a_damaged_file(edits, cut):
     for image_format in ("JPEG", "PNG", "WEBP", "BMP", "PPM"):
         data = bytearray(encoded(image_format))

@@ -24,7 +24,13 @@ PUBLISHED = {
 }
 
 # Multiply-adds at 256x128, in millions, as published.
-PUBLISHED_MMACS = {"osnet_x1_0": 979, "osnet_x0_75": 570, "osnet_x0_5": 270, "osnet_x0_25": 82, "osnet_ibn_x1_0": 979}
+PUBLISHED_MMACS = {
+    "osnet_x1_0": 979,
+    "osnet_x0_75": 570,
+    "osnet_x0_5": 270,
+    "osnet_x0_25": 82,
+    "osnet_ibn_x1_0": 979,
+}
 
 
 def test_the_variants_are_those_published():
@@ -94,7 +100,9 @@ def test_instance_norms_stand_where_the_papers_put_them():
 def test_initial_weights_are_those_of_the_papers():
     torch.manual_seed(0)
     network = build("osnet_x1_0", 100)
-    assert network.conv5.conv.weight.std().item() == pytest.approx((2 / 512) ** 0.5, rel=0.02)  # Kaiming over 512 outputs
+    assert network.conv5.conv.weight.std().item() == pytest.approx(
+        (2 / 512) ** 0.5, rel=0.02
+    )  # Kaiming over 512 outputs
     assert network.fc[0].weight.std().item() == pytest.approx(0.01, rel=0.02)
     assert not network.fc[0].bias.any()
     assert not network.conv2[0].gate.fc1.bias.any()

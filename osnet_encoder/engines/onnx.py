@@ -6,8 +6,9 @@ import json
 import numpy as np
 import onnxruntime
 
-from ..errors import EngineError
-from ..graph import INPUT, METADATA_KEY, OUTPUT, build_graph, build_preprocessing
+from ..errors import EngineError, WeightsError
+from ..graph import INPUT, OUTPUT, build_graph, build_preprocessing
+from ..metadata import METADATA_KEY, read_description
 from ..patches import PatchSpec
 from .devices import absent_device, parse_device
 
@@ -40,6 +41,8 @@ class OnnxEngine:
     ------
     EngineError
         The device is not there, or the network does not take patches or does not give feature vectors.
+    WeightsError
+        What this project noted in the file is damaged.
     """
 
     name = "onnx"
@@ -57,10 +60,10 @@ class OnnxEngine:
             self._network = _Session(model.SerializeToString(), device, OUTPUT)
         else:
             self._network = network = _Session(str(weights.path), device, output)
-            ours = network.metadata
-            self.variant = ours.get("variant", weights.path.name)
-            self.normalize = ours.get("normalize", False)
-            self.spec = network.fit(PatchSpec(**ours.get("patch", {})), spec_changes)
+            self.variant, spec, self.normalize = weights.path.name, PatchSpec(), False
+            if network.metadata is not None:
+                self.variant, spec, self.normalize = read_description(weights.source, network.metadata)
+            self.spec = network.fit(spec, spec_changes)
         self._prepare = None
         if self._network.dtype is not np.uint8:
             scaling = build_preprocessing(self.spec, self._network.dtype)
@@ -111,8 +114,15 @@ class _Session:
 
     @property
     def metadata(self):
-        """What this project wrote into the file; {} for files from elsewhere."""
-        return json.loads(self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY, "{}"))
+        """What this project noted in the file; None in files from elsewhere."""
+        text = self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+        if text is None:
+            return None
+        try:
+            noted = json.loads(text)
+        except ValueError as error:
+            raise WeightsError(f"the metadata {METADATA_KEY!r} of the network is no JSON: {error}") from error
+        return noted if isinstance(noted, dict) else {}
 
     def fit(self, spec, changes):
         """The spec with the caller's changes and with the size that the network's input fixes."""
