@@ -15,8 +15,8 @@ from osnet_encoder.version import __version__
 __all__ = ["main"]
 
 # What the library would tell is written out here, so that --help need not load it; a test holds them equal.
-ENGINES = ("auto", "onnx", "torch")
-PRECISIONS = ("fp32",)
+ENGINES = ("auto", "onnx", "openvino", "torch")
+PRECISIONS = ("fp32", "bf16", "fp16")
 CELLS = ("crop", "path", "image")
 FORMATS = ("zlib-hex", "json", "list")
 COLOR_ORDERS = ("rgb", "bgr")
@@ -147,7 +147,7 @@ def read_config(ctx, param, value):
     "--engine", type=click.Choice(ENGINES), default="auto", show_default=True, help="What runs the network."
 )
 @click.option(
-    "--device", metavar="NAME", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps."
+    "--device", metavar="NAME", default="auto", show_default=True, help="auto, cpu, mps, cuda:N, several of these with commas, or cuda for all."
 )
 @click.option(
     "--precision", type=click.Choice(PRECISIONS), default="fp32", show_default=True, help="Of the arithmetic."

@@ -38,11 +38,13 @@ class OsNetEncoder:
     weights : str or path
         A checkpoint (.pth, .pth.tar-N, .safetensors, .onnx), a published one's name, or
         `untrained:VARIANT`; see `weights.load`.
-    engine : "auto", "onnx" or "torch"
-        Auto is torch on CUDA and onnx elsewhere.
-    device : "auto", "cpu", "cuda", "cuda:N" or "mps"
-        Auto is CUDA where the driver and torch both offer it, else the CPU.
-    precision : "fp32"
+    engine : "auto", "onnx", "openvino" or "torch"
+        Auto is torch on CUDA; on the CPU onnx, but openvino for bf16 and for OpenVINO's own files.
+    device : str
+        `cpu`, `mps`, `cuda:N`, several with commas between, `cuda` for all there are, or `auto`: CUDA where the
+        driver and torch both offer it, else the CPU.
+    precision : "fp32", "bf16" or "fp16"
+        Of the arithmetic; never lowered unasked.
     batch_size : int, optional
         Patches a call of the network; the engine's own choice if left out. Features do not depend on it.
     threads : int, optional

@@ -50,9 +50,14 @@ ROOMS = {
     "zoo": Room("errors weight_files", inside="huggingface_hub"),
     "weights": Room("errors metadata patches variants untrained weight_files checkpoints fit zoo", top="numpy"),
     "engines.devices": Room("errors", top="joblib"),
+    "engines.several": Room(),
     "engines.torch": Room("errors variants osnet engines.devices", top="torch"),
     "engines.onnx": Room("errors metadata patches graph engines.devices", top="numpy onnxruntime"),
-    "engines": Room("errors patches engines.devices engines.torch engines.onnx", inside="torch"),
+    "engines.openvino": Room("errors patches graph engines.devices", top="numpy openvino"),
+    "engines": Room(
+        "errors patches engines.devices engines.several engines.torch engines.onnx engines.openvino",
+        inside="torch",
+    ),
     "encoder": Room(
         "errors version missing crops images patches features columns pipeline reports weights engines",
         top="numpy",
@@ -69,8 +74,8 @@ ROOMS = {
 HEAVY = {
     "torch": {"osnet", "engines.torch"},
     "onnxruntime": {"engines.onnx"},
-    "onnx": {"graph", "engines.onnx"},
-    "openvino": set(),
+    "onnx": {"graph", "engines.onnx", "engines.openvino"},
+    "openvino": {"engines.openvino"},
     "pandas": {"accessor"},
     "sklearn": {"transformer"},
     "huggingface_hub": set(),

@@ -1,12 +1,16 @@
 """Patches -> features, by every engine."""
 
+import importlib.util
+import threading
+
 import numpy as np
 import onnx
 import pytest
 import torch
 
 from osnet_encoder.engines import count_cpus, open_engine
-from osnet_encoder.engines.devices import count_cuda_devices, parse_device
+from osnet_encoder.engines.devices import count_cuda_devices, expand_devices, parse_device, parse_devices
+from osnet_encoder.engines.several import SeveralEngines
 from osnet_encoder.errors import EngineError
 from osnet_encoder.graph import INPUT, OUTPUT, build_graph
 from osnet_encoder.osnet import build
@@ -15,7 +19,13 @@ from osnet_encoder.variants import VARIANTS
 from osnet_encoder.weights import load
 from pictures import draw_patches
 
-ENGINES = ("onnx", "torch")
+has_openvino = importlib.util.find_spec("openvino") is not None
+
+ENGINES = (
+    "onnx",
+    pytest.param("openvino", marks=pytest.mark.skipif(not has_openvino, reason="openvino is not installed")),
+    "torch",
+)
 # Where the engines must agree, in units of a row's largest value.
 TOLERANCE = 2e-5
 
@@ -96,7 +106,7 @@ def test_the_engines_take_a_bn_neck_along(tmp_path):
     plain = plain_features("osnet_x0_25", patches)
     gain, bias, mean, var = (tensors[f"neck.{part}"] for part in ("weight", "bias", "running_mean", "running_var"))
     wanted = (plain - mean) / np.sqrt(var + 1e-5) * gain + bias
-    for engine in ENGINES:
+    for engine in ("onnx", "torch", *(["openvino"] if has_openvino else [])):
         opened = open_engine(weights, engine, "cpu")
         assert opened.normalize
         assert_close(opened.run(patches), wanted)
@@ -114,6 +124,8 @@ def test_auto_on_a_cpu_is_onnx():
         ("onnx", "cuda:1", "the onnx engine finds no device 'cuda:1'; it finds cpu"),
         ("auto", "cuda", "the torch engine finds no device 'cuda'; it finds cpu"),
         ("onnx", "mps", "the onnx engine finds no device 'mps'; it finds cpu"),
+        ("torch", "cuda:0,cuda:1", "the torch engine finds no device 'cuda:0'; it finds cpu"),
+        ("torch", "cpu:1", "there is one device 'cpu', asked for 'cpu:1'"),
     ],
 )
 def test_a_device_that_is_not_there_is_an_error(engine, device, message):
@@ -125,9 +137,9 @@ def test_a_device_that_is_not_there_is_an_error(engine, device, message):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"engine": "tpu"}, "no engine 'tpu'; there are auto, onnx, torch"),
+        ({"engine": "tpu"}, "no engine 'tpu'; there are auto, onnx, openvino, torch"),
         ({"device": "gpu"}, "no device 'gpu'; there are cpu, cuda, cuda:N, mps, and auto"),
-        ({"precision": "fp8"}, "no precision 'fp8'; there is fp32"),
+        ({"precision": "fp8"}, "no precision 'fp8'; there are fp32, bf16, fp16"),
         ({"threads": 0}, "threads must be at least 1, found 0"),
     ],
 )
@@ -161,3 +173,57 @@ def test_opening_the_onnx_engine_logs_one_line(caplog):
     (line,) = [record.message for record in caplog.records if record.name == "osnet_encoder.engines"]
     assert line.startswith("engine onnx on cpu, fp32, osnet_x0_25 from untrained:osnet_x0_25, patches 256x128, ")
     assert line.endswith("features of 512, 2 threads")
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_is_close_and_said(precision):
+    weights = load("untrained:osnet_x0_25")
+    patches = draw_patches(3)
+    exact = open_engine(weights, "torch", "cpu").run(patches)
+    opened = open_engine(weights, "torch", "cpu", precision=precision)
+    assert opened.precision == precision
+    half = opened.run(patches)
+    assert half.dtype == np.float32
+    assert not np.array_equal(half, exact)
+    assert np.min(np.sum(half * exact, 1) / np.linalg.norm(half, axis=1) / np.linalg.norm(exact, axis=1)) > 0.999
+
+
+def test_the_onnx_engine_has_one_precision():
+    with pytest.raises(EngineError, match="the onnx engine has no precision 'fp16'; it has fp32"):
+        open_engine(load("untrained:osnet_x0_25"), "onnx", "cpu", precision="fp16")
+
+
+class Slow:
+    """An engine that says who is inside it; no network."""
+
+    name = precision = variant = "slow"
+    spec, feature_dim, normalize, batch_size = PatchSpec(), 1, False, 4
+
+    def __init__(self, device, callers, gate):
+        self.device, self.callers, self.gate, self.calls = device, callers, gate, 0
+
+    def run(self, patches):
+        self.calls += 1
+        self.gate.wait(timeout=10)
+        return np.zeros((len(patches), 1), np.float32)
+
+
+def test_several_engines_share_the_batches_between_them():
+    gate = threading.Barrier(4)
+    engines = [Slow("cuda:0", 2, gate), Slow("cuda:1", 2, gate)]
+    several = SeveralEngines(engines)
+    assert (several.device, several.callers) == ("cuda:0,cuda:1", 4)
+    callers = [threading.Thread(target=several.run, args=([0],)) for _ in range(4)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()  # the gate opens only when all four are inside
+    assert [engine.calls for engine in engines] == [2, 2]
+
+
+def test_several_devices_are_named_with_commas():
+    assert parse_devices("cuda:0, cuda:1") == ["cuda:0", "cuda:1"]
+    assert expand_devices("cuda:1") == ["cuda:1"]
+    for wrong in ("cuda:0,cuda:0", "cpu,cuda:0", "cuda,cuda:1", "cpu,cpu"):
+        with pytest.raises(ValueError, match="several devices are CUDA's, each named once"):
+            parse_devices(wrong)

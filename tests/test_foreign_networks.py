@@ -160,7 +160,7 @@ def test_a_file_that_is_no_network_is_refused(tmp_path):
 
 def test_the_torch_engine_refuses_a_graph(tmp_path):
     with pytest.raises(
-        EngineError, match="the torch engine runs OSNet's tensors, not a onnx file; use engine='onnx'"
+        EngineError, match="the torch engine does not read onnx files; use engine='onnx'"
     ):
         open_engine(make_network(tmp_path / "net.onnx"), "torch")
 

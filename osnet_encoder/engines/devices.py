@@ -7,7 +7,7 @@ import joblib
 
 from ..errors import EngineError
 
-__all__ = ["count_cpus", "count_cuda_devices", "parse_device"]
+__all__ = ["absent_device", "count_cpus", "count_cuda_devices", "expand_devices", "parse_device", "parse_devices"]
 
 _DEVICE = re.compile(r"(?P<kind>cpu|cuda|mps)(?::(?P<index>\d+))?\Z")
 
@@ -67,6 +67,59 @@ def parse_device(name):
     return match["kind"], int(match["index"] or 0)
 
 
+def parse_devices(names):
+    """Take a list of devices apart.
+
+    Parameters
+    ----------
+    names : str
+        Devices as of `parse_device`, with commas between.
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    ValueError
+        A name that is none, one that stands twice, or several that are not all CUDA.
+    """
+    devices = [name.strip() for name in names.split(",")]
+    kinds = {parse_device(device)[0] for device in devices}
+    if len(set(devices)) < len(devices) or (len(devices) > 1 and (kinds != {"cuda"} or "cuda" in devices)):
+        raise ValueError(f"several devices are CUDA's, each named once, as in cuda:0,cuda:1; found {names!r}")
+    return devices
+
+
+def expand_devices(names):
+    """The single devices behind a name: `cuda` is all of them.
+
+    Parameters
+    ----------
+    names : str
+        As of `parse_devices`.
+
+    Returns
+    -------
+    list of str
+        At least one; `cuda` stays where there is no device, for the engine to refuse.
+    """
+    devices = parse_devices(names)
+    count = count_cuda_devices() if devices == ["cuda"] else 0
+    return [f"cuda:{index}" for index in range(count)] if count > 1 else devices
+
+
 def absent_device(device, engine, found):
-    """The error for a device that was asked for and is not there."""
+    """Word the error for a device that was asked for and is not there.
+
+    Parameters
+    ----------
+    device, engine : str
+    found : str
+        What there is instead.
+
+    Returns
+    -------
+    EngineError
+    """
     return EngineError(f"the {engine} engine finds no device {device!r}; it finds {found}")

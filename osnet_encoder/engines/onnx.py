@@ -32,6 +32,7 @@ class OnnxEngine:
     device : "cpu", "cuda" or "cuda:N"
     threads : int
         How many callers the CPU has room for.
+    precision : "fp32"
     spec_changes : dict
         Fields of `PatchSpec` that are to differ from what the weights say.
     output : str, optional
@@ -40,7 +41,8 @@ class OnnxEngine:
     Raises
     ------
     EngineError
-        The device is not there, or the network does not take patches or does not give feature vectors.
+        The device or the precision is not there, or the network does not take patches or does not give
+        feature vectors.
     WeightsError
         What this project noted in the file is damaged.
     """
@@ -48,7 +50,9 @@ class OnnxEngine:
     name = "onnx"
     precision = "fp32"
 
-    def __init__(self, weights, device, threads, spec_changes, output=None):
+    def __init__(self, weights, device, threads, precision, spec_changes, output=None):
+        if precision != self.precision:
+            raise EngineError(f"the onnx engine has no precision {precision!r}; it has fp32")
         self.device = device
         self.callers = threads if device == "cpu" else 1
         self.batch_size = 8 if device == "cpu" else 256
