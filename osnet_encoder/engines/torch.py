@@ -107,7 +107,8 @@ def _folded(network):
         if isinstance(module, ConvLayer) and isinstance(module.bn, nn.BatchNorm2d):
             module.conv, module.bn = fuse_conv_bn_eval(module.conv, module.bn), None
         elif isinstance(module, LightConv3x3):
-            module.conv2, module.bn = fuse_conv_bn_eval(module.conv2, module.bn), nn.Identity()
+            module.conv2 = fuse_conv_bn_eval(module.conv2, module.bn)
+            module.register_module("bn", nn.Identity())
     network.fc[0], network.fc[1] = fuse_linear_bn_eval(network.fc[0], network.fc[1]), nn.Identity()
     return network
 
