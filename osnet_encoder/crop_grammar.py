@@ -68,6 +68,7 @@ class _Parser:
     def __init__(self, text):
         self.text = text
         self.at = 0
+        self.before = 0  # where the latest token began, to read it again
         self.tokens = 0
         self.dialects = {"python", "json"}
 
@@ -94,7 +95,7 @@ class _Parser:
                 self._expect(":")
                 yield _unescape(token[1:-1])
             else:
-                self._put_back(kind, token)
+                self._put_back()
                 yield None
             count += 1
             kind, token = self._next()
@@ -111,8 +112,10 @@ class _Parser:
         kind, token = self._next()
         if kind != "mark":
             return kind, token
-        if token not in _CLOSERS or depth > MAX_DEPTH:
-            raise self._not_a_dict("brackets that do not match" if depth <= MAX_DEPTH else "nested too deep")
+        if token not in _CLOSERS:
+            raise self._not_a_dict("brackets that do not match")
+        if depth > MAX_DEPTH:
+            raise self._not_a_dict("nested too deep")
         if token == "(":
             self._only("python")
         for _ in self._items(_CLOSERS[token], depth + 1):
@@ -122,11 +125,13 @@ class _Parser:
     def _next(self):
         match = _TOKEN.match(self.text, self.at)
         self.tokens += 1
-        if match is None or self.tokens > MAX_TOKENS:
-            raise self._not_a_dict("neither Python nor JSON" if match is None else "too many values")
+        if match is None:
+            raise self._not_a_dict("neither Python nor JSON")
+        if self.tokens > MAX_TOKENS:
+            raise self._not_a_dict("too many values")
         kind = match.lastgroup or ""
         token = match[kind]
-        self._back, self.at = self.at, match.end()
+        self.before, self.at = self.at, match.end()
         if kind == "string":
             if token[0] == "'" or _PYTHON_STRING.search(token):
                 self._only("python")
@@ -138,8 +143,8 @@ class _Parser:
             self._only("python")
         return kind, token
 
-    def _put_back(self, kind, token):
-        self.at = self._back
+    def _put_back(self):
+        self.at = self.before
 
     def _expect(self, mark):
         if self._next() != ("mark", mark):
