@@ -112,6 +112,13 @@ def test_the_engines_take_a_bn_neck_along(tmp_path):
         assert_close(opened.run(patches), wanted)
 
 
+@pytest.mark.parametrize(
+    ("variant", "size", "batch"), [("osnet_x1_0", 128, 2), ("osnet_x0_25", 128, 8), ("osnet_x1_0", 512, 1)]
+)
+def test_the_onnx_engine_s_batch_fits_the_cache(variant, size, batch):
+    assert open_engine(load(f"untrained:{variant}"), "onnx", "cpu", width=size).batch_size == batch
+
+
 def test_auto_on_a_cpu_is_onnx():
     assert open_engine(load("untrained:osnet_x0_25"), device="cpu").name == "onnx"
 
