@@ -79,7 +79,7 @@ def _encode(weights, case, settings, source, target):
     }  # fmt: skip
     for name, value in options.items():
         command += [] if value is None else [name, str(value)]
-    command.append("--no-normalize")
+    command += ["--no-normalize", "--overwrite", "--fresh"]
     return json.loads(run_python(Path(__file__).with_name("peak.py"), *command))
 
 

@@ -46,7 +46,7 @@ def _measure(subject: Subject, case: Case, settings: Settings, source: Path, tar
     wanted = np.tile(subject.reference, (ceiling.repeats(settings), 1))
 
     def encode():
-        encode_table(source, target, encoder, column="crop")
+        encode_table(source, target, encoder, column="crop", overwrite=True, fresh=True)
 
     def check(_):
         seen.append(compare(_read_features(target), wanted, case.precision))

@@ -2,15 +2,16 @@
 
 import json
 import logging
-import re
-import signal
 import sys
-import tomllib
 from pathlib import Path
 
 import click
 
 from osnet_encoder.version import __version__
+
+from .signals import listen
+from .summary import in_words
+from .words import Size, Triple, read_config
 
 __all__ = ["main"]
 
@@ -24,67 +25,39 @@ COLOR_ORDERS = ("rgb", "bgr")
 # Which options go where, under their own names.
 ENCODER_OPTIONS = (
     "weights", "engine", "device", "precision", "batch_size", "threads", "cells", "color_order", "patch_size",
-    "norm_mean", "norm_std", "network_color_order", "network_output", "normalize", "on_error",
+    "norm_mean", "norm_std", "network_color_order", "network_output", "normalize",
 )  # fmt: skip
-JOB_OPTIONS = ("column", "feature_column", "keep_crops", "feature_format", "limit")
+JOB_OPTIONS = (
+    "column", "feature_column", "keep_crops", "feature_format", "limit", "on_error", "error_column", "rejects",
+    "max_error_rate", "part_rows", "overwrite", "fresh", "update", "key",
+)  # fmt: skip
+VERIFY_OPTIONS = (
+    "column", "feature_column", "keep_crops", "feature_format", "limit", "on_error", "error_column", "sample",
+)  # fmt: skip
+ON_ERROR = ("null", "drop", "raise")
+ERROR_COLUMN = "{}_error"
+PART_ROWS = 4096
+SAMPLE = 64
+
+# `JobError.reason` -> exit code; any other is 1.
+EXIT_CODES = {
+    "rejects": 3,
+    "locked": 75,
+    **dict.fromkeys(("changed", "exists", "lost", "provenance", "same_file"), 2),
+}
 
 EPILOG = """\b
 Exit codes:
-  0    done
+  0    published, or nothing to do
   1    failed
-  2    a wrong command line
+  2    a wrong command line, or one that does not fit what is there
+  3    too many broken cells; nothing was published
   75   another job is writing the same output
   130  interrupted (SIGINT)
   143  terminated (SIGTERM)
 
 Every option can also be set in the environment (OSNET_WEIGHTS, OSNET_BATCH_SIZE, ...) or in the file of
 --config; the command line wins over the environment, the environment over the file."""
-
-
-class Size(click.ParamType):
-    """`256x128`: height x width."""
-
-    name = "HxW"
-
-    def convert(self, value, param, ctx):
-        """(int, int) from the text."""
-        if isinstance(value, tuple):
-            return value
-        match = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", value)
-        if match is None:
-            self.fail(f"{value!r} is not HEIGHTxWIDTH, as 256x128 is", param, ctx)
-        return int(match[1]), int(match[2])
-
-
-class Triple(click.ParamType):
-    """`0.485,0.456,0.406`: one number a channel."""
-
-    name = "A,B,C"
-
-    def convert(self, value, param, ctx):
-        """Three floats from the text, or from a list in the configuration file."""
-        try:
-            numbers = tuple(float(part) for part in (value.split(",") if isinstance(value, str) else value))
-        except (TypeError, ValueError):
-            numbers = ()
-        if len(numbers) != 3:
-            self.fail(f"{value!r} is not three numbers with commas between", param, ctx)
-        return numbers
-
-
-def read_config(ctx, param, value):
-    """Take the options' defaults from a TOML file."""
-    if value is None:
-        return
-    try:
-        settings = tomllib.loads(Path(value).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise click.BadParameter(f"cannot read {value!r}: {error}") from error
-    settings = {name.replace("-", "_"): setting for name, setting in settings.items()}
-    known = {option.name for option in ctx.command.params if isinstance(option, click.Option)} - {"config"}
-    if unknown := sorted(set(settings) - known):
-        raise click.BadParameter(f"{value!r} sets {', '.join(unknown)}; there is only {', '.join(sorted(known))}")
-    ctx.default_map = settings
 
 
 @click.command(epilog=EPILOG, context_settings={"auto_envvar_prefix": "OSNET", "max_content_width": 100})
@@ -147,7 +120,11 @@ def read_config(ctx, param, value):
     "--engine", type=click.Choice(ENGINES), default="auto", show_default=True, help="What runs the network."
 )
 @click.option(
-    "--device", metavar="NAME", default="auto", show_default=True, help="auto, cpu, mps, cuda:N, several of these with commas, or cuda for all."
+    "--device",
+    metavar="NAME",
+    default="auto",
+    show_default=True,
+    help="auto, cpu, mps, cuda:N, several of these with commas, or cuda for all.",
 )
 @click.option(
     "--precision", type=click.Choice(PRECISIONS), default="fp32", show_default=True, help="Of the arithmetic."
@@ -158,10 +135,46 @@ def read_config(ctx, param, value):
 )
 @click.option(
     "--on-error",
-    type=click.Choice(("raise", "null")),
+    type=click.Choice(ON_ERROR),
     default="null",
     show_default=True,
-    help="What a broken cell does: end the job, or become a missing feature vector.",
+    help="What a broken cell does: become a missing feature vector, take its row with it, or end the job.",
+)
+@click.option(
+    "--error-column",
+    metavar="NAME|none",
+    default=ERROR_COLUMN,
+    show_default=True,
+    help="Column that says why a cell is broken; {} stands for the feature column.",
+)
+@click.option("--rejects", metavar="FILE", help="List all broken cells in a CSV: row, reason, detail, excerpt.")
+@click.option(
+    "--max-error-rate",
+    type=click.FloatRange(0, 1),
+    metavar="RATE",
+    help="Publish nothing if more of the crops are broken.  [default: 0.01, and never for fewer than 10]",
+)
+@click.option("--overwrite", is_flag=True, help="Replace an output that this very job did not make.")
+@click.option("--fresh", is_flag=True, help="Begin from the beginning, whatever an earlier run has finished.")
+@click.option("--update", is_flag=True, help="Encode only what OUTPUT does not have yet.")
+@click.option(
+    "--key", metavar="NAME", help="With --update: column that tells rows apart.  [default: the crops do]"
+)
+@click.option("--verify", is_flag=True, help="Read OUTPUT again, and hold it against INPUT; nothing is written.")
+@click.option(
+    "--sample",
+    type=click.IntRange(1),
+    metavar="ROWS",
+    default=SAMPLE,
+    show_default=True,
+    help="With --verify: rows to encode again.",
+)
+@click.option(
+    "--part-rows",
+    type=click.IntRange(1, 65_536),
+    default=PART_ROWS,
+    show_default=True,
+    help="Rows between two points from which a job can go on.",
 )
 @click.option("--limit", type=click.IntRange(0), metavar="ROWS", help="Take only so many rows, from the start.")
 @click.option(
@@ -204,75 +217,75 @@ def main(**options):
         raise click.UsageError(
             f"--cells {options['cells']} needs --column: only crop strings are found by looking"
         )
-    signal.signal(signal.SIGTERM, _terminate)
+    stop = listen()
     logging.basicConfig(
         level=options["log_level"].upper(), format="%(asctime)s %(levelname)s %(message)s", force=True
     )
-    sys.exit(_run(options))
+    sys.exit(_run(options, stop))
 
 
-def _run(options):
+def _run(options, stop):
     """Do the work; the exit code."""
     from osnet_encoder.errors import JobError, OsNetError
 
     try:
         summary = _encode(options)
     except KeyboardInterrupt:
-        click.echo("interrupted, nothing was written", err=True)
-        return 130
+        return _failed(options, "interrupted", _what_is_kept(options["target"]), 128 + stop.number)
     except JobError as error:
-        click.echo(f"error: {error}", err=True)
-        return 75 if error.reason == "locked" else 1
+        return _failed(options, error.reason, f"error: {error}", EXIT_CODES.get(error.reason, 1))
     except (OsNetError, OSError) as error:
-        click.echo(f"error: {error}", err=True)
-        return 1
-    click.echo(json.dumps(summary.as_dict()) if options["as_json"] else _in_words(summary))
+        return _failed(options, "failed", f"error: {error}", 1)
+    click.echo(json.dumps(summary.as_dict()) if options["as_json"] else in_words(summary))
     return 0
+
+
+def _failed(options, state, message, code):
+    """Say what is wrong, to whoever reads it; the exit code."""
+    click.echo(message, err=True)
+    if options["as_json"]:
+        click.echo(json.dumps({"state": state, "error": message, "exit_code": code}))
+    return code
+
+
+def _what_is_kept(target):
+    folder = Path(f"{target}.job")
+    if folder.is_dir():
+        return f"interrupted; finished parts are kept in {folder}, the same command goes on from them"
+    return "interrupted, nothing was written"
 
 
 def _encode(options):
     from osnet_encoder.encoder import OsNetEncoder
     from osnet_encoder.errors import OsNetError
-    from osnet_encoder.job import choose_format, encode_table
+    from osnet_encoder.job import Options, choose_format, encode_table, verify_table
 
     from .progress import Progress
 
     root = options["root"] or _folder_of(options["source"])
+    job_options = {name: options[name] for name in JOB_OPTIONS}
+    if options["error_column"] == "none":
+        job_options["error_column"] = None
+    lenient = "raise" if options["on_error"] == "raise" else "null"
     try:
+        Options(**job_options)
         choose_format(options["feature_format"], options["target"])
-        encoder = OsNetEncoder(root=root, **{name: options[name] for name in ENCODER_OPTIONS})
+        encoder = OsNetEncoder(root=root, on_error=lenient, **{name: options[name] for name in ENCODER_OPTIONS})
     except OsNetError:
         raise
     except ValueError as error:
         raise click.UsageError(str(error)) from error
+    if options["verify"]:
+        given = {**options, **job_options}
+        words = {name: given[name] for name in VERIFY_OPTIONS}
+        return verify_table(options["source"], options["target"], encoder, **words)
     with Progress() as progress:
-        job_options = {name: options[name] for name in JOB_OPTIONS}
         return encode_table(options["source"], options["target"], encoder, progress=progress, **job_options)
 
 
 def _folder_of(source):
     """Where a table stands: itself if it is a folder of files."""
     return source if Path(source).is_dir() else Path(source).parent
-
-
-def _in_words(summary):
-    made_by, seconds = summary.made_by, dict(summary.seconds)
-    total = seconds.pop("total")
-    reasons = ", ".join(f"{count} {reason}" for reason, count in summary.reasons.items())
-    broken = f" ({reasons})" if reasons else ""
-    stages = ", ".join(f"{stage} {spent:.1f}" for stage, spent in seconds.items())
-    return f"""\
-wrote      {summary.output}: {summary.column} -> {summary.feature_column}
-rows       {summary.rows}: {summary.encoded} encoded, {summary.missing} missing, {summary.broken} broken{broken}
-speed      {summary.crops_per_second:.1f} crops/s, {total:.1f} s in all
-seconds    {stages} (decode and infer summed over threads)
-engine     {made_by["engine"]} on {made_by["device"]}, {made_by["precision"]}
-weights    {made_by["variant"]} from {made_by["weights"]} (sha256 {made_by["weights_sha256"][:12]})"""
-
-
-def _terminate(signum, frame):
-    # Unwinds through the writer, which removes what it had begun.
-    sys.exit(143)
 
 
 if __name__ == "__main__":

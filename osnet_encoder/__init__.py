@@ -36,6 +36,7 @@ __all__ = [
     "encode_table",
     "stack_features",
     "uncompress_string_image",
+    "verify_table",
 ]
 
 _HOMES = {
@@ -51,7 +52,7 @@ _HOMES = {
         "WeightsError",
     ),
     "features": ("decode_feature_string", "encode_feature_string", "stack_features"),
-    "job": ("JobSummary", "encode_table"),
+    "job": ("JobSummary", "encode_table", "verify_table"),
     "patches": ("PatchSpec",),
     "reports": ("EncodeReport",),
     "version": ("__version__",),

@@ -85,6 +85,8 @@ class OsNetEncoder:
     weights : Weights or NetworkFile
     normalize : bool
         As it came to be.
+    cells, root, limits, network_output, color_order, on_error
+        As they were given.
 
     Raises
     ------
@@ -142,6 +144,8 @@ class OsNetEncoder:
             "std": norm_std,
             "color_order": network_color_order,
         }
+        self.cells, self.root, self.limits = cells, root, limits
+        self.network_output = network_output
         self.color_order = color_order
         self.on_error = on_error
         self.weights = load(weights)

@@ -159,9 +159,7 @@ def test_a_file_that_is_no_network_is_refused(tmp_path):
 
 
 def test_the_torch_engine_refuses_a_graph(tmp_path):
-    with pytest.raises(
-        EngineError, match="the torch engine does not read onnx files; use engine='onnx'"
-    ):
+    with pytest.raises(EngineError, match="the torch engine does not read onnx files; use engine='onnx'"):
         open_engine(make_network(tmp_path / "net.onnx"), "torch")
 
 

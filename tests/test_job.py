@@ -47,12 +47,15 @@ def test_csv_becomes_parquet_row_for_row(encoder, features, table):
     target = table.with_name("out.parquet")
     summary = encode_table(table, target, encoder)
     frame = pd.read_parquet(target)
-    assert list(frame.columns) == ["id", "score", "feature_vector", "note"]
+    assert list(frame.columns) == ["id", "score", "feature_vector", "feature_vector_error", "note"]
     assert frame["id"].tolist() == FRAME["id"].tolist()
     assert frame["score"].tolist()[2:] == [3, 4, 5, 6.5]
     assert np.array_equal(stack_features(frame["feature_vector"]), features, equal_nan=True)
     assert (summary.rows, summary.encoded, summary.missing, summary.broken) == (6, 4, 1, 1)
     assert summary.reasons == {"not_a_dict": 1}
+    assert frame["feature_vector_error"].dropna().to_dict() == {
+        3: "not_a_dict: neither Python nor JSON near character 0: 'broken'"
+    }
     assert summary.column == "crop"
     assert set(summary.seconds) == {"read", "decode", "infer", "write", "total"}
 
@@ -78,25 +81,27 @@ def test_csv_becomes_csv_with_every_value_as_it_was(encoder, features, table):
     encode_table(table, target, encoder)
     with target.open(newline="") as file:
         header, *rows = csv.reader(file)
-    assert header == ["id", "score", "feature_vector", "note"]
-    for at in (0, 1, 3):
+    assert header == ["id", "score", "feature_vector", "feature_vector_error", "note"]
+    for at in (0, 1, 4):
         assert [row[at] for row in rows] == FRAME[header[at]].tolist()
     found = stack_features([row[2] or None for row in rows])
     assert np.array_equal(found, features, equal_nan=True)
-    assert target.read_text().startswith('"id","score","feature_vector","note"\n"0001",1.10,"789c')
+    assert target.read_text().startswith(
+        '"id","score","feature_vector","feature_vector_error","note"\n"0001",1.10,"789c'
+    )
 
 
 def test_the_feature_column_may_take_the_crop_column_s_name(encoder, table):
     target = table.with_name("out.parquet")
     encode_table(table, target, encoder, feature_column="crop")
-    assert pd.read_parquet(target).columns.tolist() == ["id", "score", "crop", "note"]
+    assert pd.read_parquet(target).columns.tolist() == ["id", "score", "crop", "crop_error", "note"]
 
 
 def test_crops_can_be_kept(encoder, table):
     target = table.with_name("out.parquet")
     encode_table(table, target, encoder, keep_crops=True)
     frame = pd.read_parquet(target)
-    assert list(frame.columns) == ["id", "score", "crop", "note", "feature_vector"]
+    assert list(frame.columns) == ["id", "score", "crop", "note", "feature_vector", "feature_vector_error"]
     assert frame["crop"].fillna("").tolist() == FRAME["crop"].tolist()
 
 
@@ -138,7 +143,7 @@ def test_parquet_keeps_its_types_and_its_pandas_index(encoder, features, tmp_pat
     encode_table(tmp_path / "in.parquet", tmp_path / "out.parquet", encoder)
     found = pd.read_parquet(tmp_path / "out.parquet")
     pd.testing.assert_frame_equal(
-        found.drop(columns=["feature_vector", "tags"]),
+        found.drop(columns=["feature_vector", "feature_vector_error", "tags"]),
         frame.drop(columns=["crop", "tags"]),
         check_categorical=False,
     )
@@ -160,7 +165,7 @@ def test_a_job_that_fails_leaves_the_old_output_as_it_was(table):
     target = table.with_name("out.csv")
     target.write_text("old")
     with pytest.raises(CropError):
-        encode_table(table, target, strict)
+        encode_table(table, target, strict, overwrite=True)
     assert target.read_text() == "old"
 
 
@@ -174,7 +179,7 @@ def test_two_jobs_do_not_write_one_output(encoder, table):
 
 
 def test_the_folder_of_the_output_must_be_there(encoder, table):
-    with pytest.raises(TableError, match="no folder '.*nowhere' to write 'out.csv' into"):
+    with pytest.raises(TableError, match="cannot write .*out.csv: there is no folder .*nowhere$"):
         encode_table(table, table.parent / "nowhere" / "out.csv", encoder)
 
 

@@ -1,10 +1,12 @@
 """Record batches, cut and joined."""
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from osnet_encoder.tables import open_table
 from osnet_encoder.tables.batches import regroup
 
 
@@ -58,3 +60,32 @@ def test_senseless_sizes_are_refused_at_once(rows, limit, message):
     with pytest.raises(ValueError) as caught:
         regroup([], rows, limit)
     assert str(caught.value) == message
+
+
+def test_a_column_that_nobody_wants_comes_as_nulls_and_all_others_as_they_are(folder_of_tables):
+    for path in folder_of_tables:
+        table = open_table(path)
+        for typed in (False, True):
+            for size in (1, 3, 100):
+                whole = pa.Table.from_batches(table.batches(size, typed=typed))
+                found = pa.Table.from_batches(table.batches(size, typed=typed, without="text"))
+                assert found.schema == whole.schema
+                assert found.column("text").null_count == len(whole) == 7
+                assert found.drop_columns("text").equals(whole.drop_columns("text"))
+        assert sum(batch.num_rows for batch in table.batches(4, limit=5, without="text")) == 5
+
+
+@pytest.fixture
+def folder_of_tables(tmp_path):
+    rows = {"number": list(range(7)), "text": list("abcdefg"), "text.more": [{"text": at} for at in range(7)]}
+    table = pa.table(rows)
+    pq.write_table(table, tmp_path / "in.parquet")
+    pq.write_table(table.set_column(1, "text", table["text"].dictionary_encode()), tmp_path / "words.parquet")
+    lines = "".join(f"{at},{letter},x{at}\n" for at, letter in enumerate(rows["text"]))
+    (tmp_path / "in.csv").write_text(f"number,text,text.more\n{lines}")
+    return [tmp_path / name for name in ("in.parquet", "words.parquet", "in.csv")]
+
+
+def test_rows_are_counted_where_the_only_column_is_one_that_nobody_wants(tmp_path):
+    pq.write_table(pa.table({"text": ["a", "b"]}), tmp_path / "in.parquet")
+    assert [batch.num_rows for batch in open_table(tmp_path / "in.parquet").batches(9, without="text")] == [2]

@@ -9,8 +9,10 @@ Errors are `TableError`s, and say which file, and which row or column.
 """
 
 from .columns import cells, features_array
+from .csv_text import column_text as text_of
 from .kinds import output_kind
 from .opening import Writer, open_table, open_writer
+from .publish import check_target, published, put_bytes, put_in_place
 from .table import Survey, Table
 
 __all__ = [
@@ -18,8 +20,13 @@ __all__ = [
     "Table",
     "Writer",
     "cells",
+    "check_target",
     "features_array",
     "open_table",
     "open_writer",
     "output_kind",
+    "published",
+    "put_bytes",
+    "put_in_place",
+    "text_of",
 ]

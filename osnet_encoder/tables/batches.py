@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 
-__all__ = ["BATCH_BYTES", "regroup"]
+__all__ = ["BATCH_BYTES", "regroup", "without_cells"]
 
 # A batch that has come to this many bytes is handed on before it has all its rows: cells may hold 32 MiB
 # each, and pyarrow's text arrays hold 2 GiB at most.
@@ -42,6 +42,23 @@ def regroup(
     if limit is not None and limit < 0:
         raise ValueError(f"limit is {limit}, wanted at least 0")
     return _regrouped(batches, rows, limit, batch_bytes)
+
+
+def without_cells(batch: pa.RecordBatch, name: str) -> pa.RecordBatch:
+    """Let a column's cells go.
+
+    Parameters
+    ----------
+    batch : pyarrow.RecordBatch
+    name : str
+
+    Returns
+    -------
+    batch : pyarrow.RecordBatch
+        Of the same schema, that column all null.
+    """
+    at = batch.schema.get_field_index(name)
+    return batch.set_column(at, batch.schema.field(at), pa.nulls(len(batch), batch.schema.field(at).type))
 
 
 def _regrouped(batches, rows, limit, batch_bytes):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from ..errors import TableError
-from .batches import regroup
+from .batches import regroup, without_cells
 from .csv_reader import read_names, read_text
 from .csv_types import ColumnKind, cast_text
 from .kinds import csv_codec
@@ -29,7 +29,7 @@ class CsvTable:
 
     Attributes
     ----------
-    kind, names, schema
+    kind, files, names, schema
         See `Table`; every column is text.
 
     Raises
@@ -44,6 +44,7 @@ class CsvTable:
 
     def __init__(self, path: Path):
         self._path = path
+        self.files = [path]
         self._codec = csv_codec(path)
         self._surveys: dict[int | None, Survey] = {}
         self.names = read_names(path, self._codec)
@@ -88,7 +89,9 @@ class CsvTable:
             ),
         )
 
-    def batches(self, rows: int, limit: int | None = None, typed: bool = False) -> Iterator[pa.RecordBatch]:
+    def batches(
+        self, rows: int, limit: int | None = None, typed: bool = False, without: str | None = None
+    ) -> Iterator[pa.RecordBatch]:
         """Read the file from its beginning.
 
         Parameters
@@ -99,12 +102,17 @@ class CsvTable:
             Rows in all.
         typed : bool
             Cast each column to its type in `survey(limit=limit).typed_schema`, in which an empty cell is null.
+        without : str, optional
+            A column whose cells are not wanted, and come as nulls.
 
         Returns
         -------
         batches : iterator of pyarrow.RecordBatch
         """
-        batches = regroup(read_text(self._path, self._codec), rows, limit)
+        text = read_text(self._path, self._codec)
+        if without is not None:
+            text = (without_cells(batch, without) for batch in text)
+        batches = regroup(text, rows, limit)
         return self._typed(batches, self.survey(limit=limit).typed_schema) if typed else batches
 
     def _typed(self, batches, schema):

@@ -35,9 +35,13 @@ class CsvWriter:
     ):
         self._bare = [is_bare(field.type) or (is_text(field.type) and field.name in numeric) for field in schema]
         self._file = path.open("xb")
-        self._stream = self._file if codec is None else pa.CompressedOutputStream(self._file, codec)
-        header = ",".join('"{}"'.format(name.replace('"', '""')) for name in schema.names)
-        self._stream.write(f"{header}\n".encode())
+        try:
+            self._stream = self._file if codec is None else pa.CompressedOutputStream(self._file, codec)
+            header = ",".join('"{}"'.format(name.replace('"', '""')) for name in schema.names)
+            self._stream.write(f"{header}\n".encode())
+        except BaseException:
+            self._file.close()
+            raise
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Write rows.

@@ -32,7 +32,7 @@ class ParquetTable:
 
     Attributes
     ----------
-    kind, names, schema
+    kind, files, names, schema
         See `Table`; the metadata is the first file's.
 
     Raises
@@ -44,7 +44,7 @@ class ParquetTable:
     kind = "parquet"
 
     def __init__(self, files: list[Path]):
-        self._files = files
+        self.files = files
         self._rows = 0
         schemas = []
         for path in files:
@@ -73,7 +73,9 @@ class ParquetTable:
         rows = self._rows if limit is None else min(self._rows, limit)
         return Survey(rows=rows, typed_schema=self.schema, numeric=frozenset())
 
-    def batches(self, rows: int, limit: int | None = None, typed: bool = False) -> Iterator[pa.RecordBatch]:
+    def batches(
+        self, rows: int, limit: int | None = None, typed: bool = False, without: str | None = None
+    ) -> Iterator[pa.RecordBatch]:
         """Read the files from the beginning.
 
         Parameters
@@ -84,6 +86,8 @@ class ParquetTable:
             Rows in all.
         typed : bool
             No matter: the columns have their types.
+        without : str, optional
+            A column that is not read, and comes as nulls.
 
         Returns
         -------
@@ -91,14 +95,20 @@ class ParquetTable:
             Of `schema`. Reading on raises TableError where a file is damaged, which the checksums of its pages
             tell where it has them.
         """
-        return regroup(self._read(rows), rows, limit)
+        return regroup(self._read(rows, without), rows, limit)
 
-    def _read(self, rows):
-        for path in self._files:
+    def _read(self, rows, without):
+        wanted = [name for name in self.names if name != without]
+        for path in self.files:
             with _opened(path) as file:
-                for batch in file.iter_batches(batch_size=_slice_rows(file.metadata, rows)):
+                for batch in file.iter_batches(batch_size=_slice_rows(file.metadata, rows), columns=wanted):
+                    read = dict(zip(batch.schema.names, batch.columns, strict=True))
+                    columns = [
+                        read[field.name] if field.name in read else pa.nulls(batch.num_rows, field.type)
+                        for field in self.schema
+                    ]
                     # the files' schemas agree, their metadata need not
-                    yield pa.RecordBatch.from_arrays(batch.columns, schema=self.schema)
+                    yield pa.RecordBatch.from_arrays(columns, schema=self.schema)
 
 
 def files_in_folder(folder: Path) -> list[Path]:

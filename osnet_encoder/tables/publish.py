@@ -9,7 +9,7 @@ from pathlib import Path
 from ..errors import TableError
 from .faults import write_errors
 
-__all__ = ["check_target", "published"]
+__all__ = ["check_target", "published", "put_bytes", "put_in_place"]
 
 
 def check_target(path: str | Path) -> Path:
@@ -64,14 +64,48 @@ def published(target: Path) -> Iterator[Path]:
     partial = target.with_name(f".osnet-encoder-{secrets.token_hex(4)}.partial")
     try:
         yield partial
-        with write_errors(target):
-            _sync(partial)
-            partial.replace(target)
-            if hasattr(os, "O_DIRECTORY"):  # elsewhere a folder cannot be opened, nor need it be
-                _sync(target.parent, os.O_DIRECTORY)
+        put_in_place(partial, target)
     finally:
         with suppress(OSError):  # not there once it is renamed
             partial.unlink()
+
+
+def put_in_place(partial: Path, target: Path) -> None:
+    """Rename a finished file over another, such that it is the one or the other whatever happens.
+
+    Parameters
+    ----------
+    partial, target : Path
+        In one file system. The bytes of `partial` are on the disk before it is renamed, and the rename is before
+        this returns.
+
+    Raises
+    ------
+    TableError
+        If that cannot be done.
+    """
+    with write_errors(target):
+        _sync(partial)
+        partial.replace(target)
+        if hasattr(os, "O_DIRECTORY"):  # elsewhere a folder cannot be opened, nor need it be
+            _sync(target.parent, os.O_DIRECTORY)
+
+
+def put_bytes(target: Path, data) -> None:
+    """Write a small file whole, or not at all.
+
+    Parameters
+    ----------
+    target : Path
+    data : bytes-like
+
+    Raises
+    ------
+    TableError
+        If it cannot be written; a file of this name is then as it was.
+    """
+    with published(target) as partial, write_errors(target):
+        partial.write_bytes(data)
 
 
 def _sync(path, flags=0):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import pyarrow as pa
@@ -40,6 +41,8 @@ class Table(Protocol):
     Attributes
     ----------
     kind : "csv" or "parquet"
+    files : list of Path
+        What it is read from, in this order.
     names : list of str
         The columns, no two of the same name.
     schema : pyarrow.Schema
@@ -47,14 +50,20 @@ class Table(Protocol):
     """
 
     kind: str
+    files: list[Path]
     names: list[str]
     schema: pa.Schema
 
     def survey(self, progress: Progress | None = None, limit: int | None = None) -> Survey:
         """Look at the whole table, or its first `limit` rows; the answer is kept for the next call."""
 
-    def batches(self, rows: int, limit: int | None = None, typed: bool = False) -> Iterator[pa.RecordBatch]:
-        """Read in order, at most `rows` rows at a time and `limit` in all; `typed` casts a CSV's text."""
+    def batches(
+        self, rows: int, limit: int | None = None, typed: bool = False, without: str | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Read in order, at most `rows` rows at a time and `limit` in all; `typed` casts a CSV's text.
+
+        The column `without` is all null then: what nobody wants need not be unpacked.
+        """
 
 
 def distinct_names(names: list[str], path) -> list[str]:

@@ -1,0 +1,124 @@
+"""Kill a job again and again, at random moments, and look at what is there each time.
+
+    python tests/kill.py --times 200
+
+A run that is killed is followed by one that goes on, which may be killed too. One that ends is compared with a run
+that nobody killed, byte for byte; then the next output is begun.
+"""
+
+import argparse
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from osnet_encoder.crops import encode_crop
+from pictures import draw_crop
+
+__all__ = ["KINDS", "Killing", "kill_jobs", "make_table"]
+
+KINDS = ("out.csv", "out.csv.gz", "out.csv.zst", "out.parquet")
+ROWS = 480
+OLD = b"what was there before"
+
+
+@dataclass
+class Killing:
+    """What was done to jobs of one kind: `moments` counts kills by what they found in `OUTPUT.job`."""
+
+    kills: int = 0
+    outputs: int = 0
+    moments: Counter = field(default_factory=Counter)
+
+
+def make_table(folder):
+    """A table with missing, broken and equal crops in it."""
+    cells = [encode_crop(draw_crop(number % 97)) for number in range(ROWS)]
+    cells[5::61] = ["broken"] * len(cells[5::61])
+    cells[7::53] = [""] * len(cells[7::53])
+    path = Path(folder, "in.csv")
+    pd.DataFrame({"id": range(ROWS), "crop": cells}).to_csv(path, index=False)
+    return path
+
+
+def kill_jobs(folder, name, times, chance):
+    """Kill jobs that make `name` so many times; AssertionError where something is not as it should be."""
+    table = make_table(folder)
+    started = time.monotonic()
+    whole = Path(folder, f"whole_{name}")
+    _start(table, whole).wait()
+    lasts = time.monotonic() - started
+    wanted = whole.read_bytes()
+    done = Killing()
+    while done.kills < times or not done.outputs:
+        target = Path(folder, f"{done.outputs}_{name}")
+        before = OLD if done.outputs % 2 else None
+        if before is not None:
+            target.write_bytes(before)
+        while True:
+            process = _start(table, target)
+            try:
+                code = process.wait(chance.uniform(0.3, 1.05) * lasts if done.kills < times else 100)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                done.kills += 1
+                done.moments[_moment(target)] += 1
+                _check(target, before, wanted)
+                continue
+            assert code == 0, process.stderr
+            break
+        assert target.read_bytes() == wanted
+        left = {path.name for path in target.with_name(f"{target.name}.job").iterdir()}
+        assert left == {"manifest.json", "rejects.csv"}
+        done.outputs += 1
+    return done
+
+
+def _start(table, target):
+    words = ["--weights", "untrained:osnet_x0_25", "--engine", "onnx", "--device", "cpu", "--patch-size", "32x16"]
+    words += ["--batch-size", "4", "--part-rows", "12", "--max-error-rate", "0.1", "--overwrite"]
+    words += ["--log-level", "error"]
+    command = [sys.executable, "-m", "osnet_encoder.cli.encode", str(table), str(target), *words]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL)
+
+
+def _check(target, before, wanted):
+    """The place holds what was there before, or the whole new output."""
+    found = target.read_bytes() if target.exists() else None
+    assert found in (before, wanted), f"{target} is half written: {len(found)} bytes"
+
+
+def _moment(target):
+    folder = target.with_name(f"{target.name}.job")
+    if not folder.exists():
+        return "before the job"
+    names = {path.name for path in folder.iterdir()}
+    if any(name.startswith("staged") for name in names):
+        return "while publishing"
+    if any(name.endswith(".partial") for name in names):
+        return "while writing a file"
+    return "between parts" if any(name.startswith("part-") for name in names) else "without parts"
+
+
+def main():
+    """Kill, and print a line a kind."""
+    parser = argparse.ArgumentParser(description="kill jobs at random moments, and look at what is there")
+    parser.add_argument("--times", type=int, default=200, help="over all kinds together")
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    chance = random.Random(arguments.seed)
+    for name in KINDS:
+        with tempfile.TemporaryDirectory() as folder:
+            done = kill_jobs(folder, name, -(-arguments.times // len(KINDS)), chance)
+        sys.stdout.write(f"{name}: {done.kills} kills, {done.outputs} outputs, {dict(done.moments)}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""Disks that fail: the k-th write, fsync or rename, for every k; and one that is really full."""
+
+import errno
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from osnet_encoder import OsNetEncoder, TableError, encode_table
+from osnet_encoder.crops import encode_crop
+from pictures import draw_crop
+
+ROWS, PART_ROWS = 5, 3
+OLD = b"what was there before"
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return OsNetEncoder(
+        "untrained:osnet_x0_25", device="cpu", engine="onnx", on_error="null", batch_size=4, patch_size=(32, 16)
+    )
+
+
+@pytest.fixture
+def table(tmp_path):
+    cells = [encode_crop(draw_crop(number)) for number in range(ROWS)]
+    cells[1] = "broken"
+    pd.DataFrame({"id": range(ROWS), "crop": cells}).to_csv(tmp_path / "in.csv", index=False)
+    return tmp_path / "in.csv"
+
+
+class FaultyDisk:
+    """Lets the k-th write, fsync or rename fail, and counts them."""
+
+    def __init__(self, patch, fails_at=None, number=errno.ENOSPC):
+        self.calls = 0
+        self.fails_at, self.number = fails_at, number
+        for name in ("fsync", "replace", "rename"):
+            patch.setattr(os, name, self._wrap(getattr(os, name)))
+        really_open = io.open
+        patch.setattr(io, "open", lambda *words, **more: self._file(really_open(*words, **more)))
+
+    def _wrap(self, call):
+        def wrapped(*words, **more):
+            self.calls += 1
+            if self.calls == self.fails_at:
+                raise OSError(self.number, os.strerror(self.number))
+            return call(*words, **more)
+
+        return wrapped
+
+    def _file(self, file):
+        if isinstance(file, io.BufferedWriter):
+            return FaultyFile(file, self._wrap(file.write))
+        return file
+
+
+class FaultyFile:
+    """A file whose `write` is another one."""
+
+    def __init__(self, file, write):
+        self._file, self.write = file, write
+
+    def __getattr__(self, name):
+        return getattr(self._file, name)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self._file.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["out.csv", "out.csv.gz", "out.parquet"])
+def test_whichever_write_fsync_or_rename_fails_nothing_is_lost(encoder, table, name, monkeypatch):
+    whole = table.with_name(f"whole_{name}")
+    with monkeypatch.context() as patch:
+        disk = FaultyDisk(patch)
+        encode_table(table, whole, encoder, part_rows=PART_ROWS)
+    wanted = whole.read_bytes()
+    assert disk.calls > 30
+    for k in range(1, disk.calls + 1):
+        target = table.with_name(f"{k}_{name}")
+        before = OLD if k % 2 else None
+        if before is not None:
+            target.write_bytes(before)
+        words = {"part_rows": PART_ROWS, "overwrite": True}
+        number = errno.ENOSPC if k % 3 else errno.EIO
+        with monkeypatch.context() as patch:
+            FaultyDisk(patch, k, number)
+            with pytest.raises(TableError, match=f"^cannot write .*: {os.strerror(number)}$"):
+                encode_table(table, target, encoder, **words)
+        found = target.read_bytes() if target.exists() else None
+        assert found in (before, wanted), k
+        assert not list(table.parent.glob(".*.partial")), k
+        summary = encode_table(table, target, encoder, **words)
+        assert summary.rows == ROWS
+        assert target.read_bytes() == wanted, k
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.parquet"])
+def test_a_disk_that_is_really_full_is_an_error_with_nothing_published(table, name):
+    # as the parts fit and the output does not, all of them are kept
+    code = (
+        "import resource, sys\n"
+        "from osnet_encoder.cli.encode import main\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (12_500, 12_500))\n"
+        "main(sys.argv[1:])\n"
+    )
+    words = [str(table), str(table.with_name(name)), "--weights", "untrained:osnet_x0_25", "--patch-size", "32x16"]
+    words += ["--part-rows", str(PART_ROWS), "--keep-crops"]
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr
+    assert "error: cannot write" in done.stderr
+    assert "File too large" in done.stderr
+    assert not Path(table.with_name(name)).exists()
+    folder = table.with_name(f"{name}.job")
+    assert not list(folder.glob("staged*"))
+    assert not list(folder.glob(".*.partial"))
+    assert len(list(folder.glob("part-*"))) == 2
