@@ -209,10 +209,9 @@ def main(**options):
       osnet-encode labels.csv features.parquet --cells path --column img_path --weights market.pth
     """
     if options["weights"] is None:
-        raise click.UsageError(
-            "no --weights given; name a checkpoint (.pth, .pth.tar-N, .safetensors, .onnx), a published one "
-            "such as osnet_x1_0_msmt17, or untrained:osnet_x0_25 to try things out"
-        )
+        from osnet_encoder.encoder import NO_WEIGHTS
+
+        raise click.UsageError(NO_WEIGHTS)
     if options["cells"] != "crop" and options["column"] is None:
         raise click.UsageError(
             f"--cells {options['cells']} needs --column: only crop strings are found by looking"

@@ -1,7 +1,6 @@
 """A batch job: a table in, the same table with a column of feature vectors out, and nothing lost on the way.
 
 encode_table(source, target, encoder)   -> the output, published whole or not at all; goes on where it stopped
-    verify_table(source, target, encoder)   -> an output read again, and held against its input
 verify_table(source, target, encoder)   -> an output read again, and held against its input
 """
 
