@@ -1,5 +1,8 @@
 """The openvino engine: what it alone does."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -122,3 +125,20 @@ def test_bf16_is_close_where_the_processor_has_it_and_an_error_elsewhere():
 def test_what_it_cannot_do_is_an_error(wrong, message):
     with pytest.raises(EngineError, match=message):
         open_engine(load("untrained:osnet_x0_25"), "openvino", **{"device": "cpu", **wrong})
+
+
+def test_signals_are_heard_after_engines_came_and_went():
+    code = (
+        "import faulthandler, gc, os, signal\n"
+        "from osnet_encoder.engines import open_engine\n"
+        "from osnet_encoder.weights import load\n"
+        "faulthandler.enable()\n"  # handlers run on a stack of their own from here on
+        "signal.signal(signal.SIGUSR1, lambda *_: print('heard'))\n"
+        "engines = [open_engine(load('untrained:osnet_x0_25'), 'openvino', 'cpu', 1) for _ in range(2)]\n"
+        "while engines:\n"
+        "    del engines[0]\n"
+        "    gc.collect()\n"
+        "os.kill(os.getpid(), signal.SIGUSR1)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "heard\n"), done.stderr

@@ -1,6 +1,7 @@
 """The openvino engine: OpenVINO on the CPU, for OSNet's tensors and for OpenVINO files from elsewhere."""
 
 import dataclasses
+import functools
 import threading
 
 import numpy as np
@@ -51,7 +52,7 @@ class OpenVinoEngine:
             raise absent_device(device, self.name, "cpu")
         if precision not in _HINTS:
             raise EngineError(f"the openvino engine has no precision {precision!r}; it has {', '.join(_HINTS)}")
-        core = openvino.Core()
+        core = _open_core()
         if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             raise EngineError("this processor has no bf16 arithmetic; use precision='fp32'")
         self.device, self.precision, self.callers = device, precision, threads
@@ -155,3 +156,14 @@ def _noted_spec(model):
 
 def _first_line(error):
     return str(error).strip().splitlines()[-1][:300]
+
+
+@functools.cache
+def _open_core():
+    """One core for the whole process, never given up.
+
+    Its CPU plugin gives the thread that loads it a stack for signal handlers, and unmaps that stack again when it
+    goes: with several cores, or one that goes in another thread, the next signal would find no stack and end the
+    process.
+    """
+    return openvino.Core()
