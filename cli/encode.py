@@ -21,11 +21,12 @@ PRECISIONS = ("fp32", "bf16", "fp16")
 CELLS = ("crop", "path", "image")
 FORMATS = ("zlib-hex", "json", "list")
 COLOR_ORDERS = ("rgb", "bgr")
+PARALLEL = ("threads", "processes")
 
 # Which options go where, under their own names.
 ENCODER_OPTIONS = (
-    "weights", "engine", "device", "precision", "batch_size", "threads", "cells", "color_order", "patch_size",
-    "norm_mean", "norm_std", "network_color_order", "network_output", "normalize",
+    "weights", "engine", "device", "precision", "batch_size", "threads", "parallel", "cells", "color_order",
+    "patch_size", "norm_mean", "norm_std", "network_color_order", "network_output", "normalize",
 )  # fmt: skip
 JOB_OPTIONS = (
     "column", "feature_column", "keep_crops", "feature_format", "limit", "on_error", "error_column", "rejects",
@@ -131,6 +132,13 @@ Every option can also be set in the environment (OSNET_WEIGHTS, OSNET_BATCH_SIZE
 )
 @click.option("--threads", type=click.IntRange(1), help="Processors to use.  [default: all that the process may]")
 @click.option(
+    "--parallel",
+    type=click.Choice(PARALLEL),
+    default="threads",
+    show_default=True,
+    help="What works on the processors; processes are for the CPU of machines with dozens of them.",
+)
+@click.option(
     "--batch-size", type=click.IntRange(1), help="Patches a call of the network.  [default: the engine's]"
 )
 @click.option(
@@ -174,7 +182,7 @@ Every option can also be set in the environment (OSNET_WEIGHTS, OSNET_BATCH_SIZE
     type=click.IntRange(1, 65_536),
     default=PART_ROWS,
     show_default=True,
-    help="Rows between two points from which a job can go on.",
+    help="Rows between two points from which a job can go on, and of a file where OUTPUT is a folder.",
 )
 @click.option("--limit", type=click.IntRange(0), metavar="ROWS", help="Take only so many rows, from the start.")
 @click.option(
@@ -200,13 +208,15 @@ def main(**options):
     """Encode a table's column of person crops into feature vectors.
 
     INPUT is CSV (also .csv.gz, .csv.zst) or Parquet (a file, a folder or a glob). OUTPUT is CSV or Parquet, by
-    its suffix: the same rows in the same order, the features in the crops' place.
+    its suffix, or with a slash at its end a folder of Parquet files: the same rows in the same order, the features
+    in the crops' place.
 
     \b
     Examples:
       osnet-encode people.csv features.parquet --weights osnet_x1_0_msmt17.pth
       osnet-encode detections.parquet out.csv --column crop --keep-crops --weights market.pth.tar-60
       osnet-encode labels.csv features.parquet --cells path --column img_path --weights market.pth
+      osnet-encode people.parquet features/ --weights market.pth --part-rows 65536
     """
     if options["weights"] is None:
         from osnet_encoder.encoder import NO_WEIGHTS
@@ -248,7 +258,7 @@ def _failed(options, state, message, code):
 
 
 def _what_is_kept(target):
-    folder = Path(f"{target}.job")
+    folder = Path(f"{Path(target)}.job")
     if folder.is_dir():
         return f"interrupted; finished parts are kept in {folder}, the same command goes on from them"
     return "interrupted, nothing was written"

@@ -39,7 +39,7 @@ weights    {made_by["variant"]} from {made_by["weights"]} (sha256 {made_by["weig
 
 
 def _verified_in_words(verified):
-    proof = "as the manifest says" if verified.proved else "no manifest to compare with"
+    proof = "as it was when it was made" if verified.proved else "nothing to compare it with"
     return f"""\
 verified   {verified.output}
 rows       {verified.rows}: {verified.features} feature vectors; all other columns as in the input

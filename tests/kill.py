@@ -21,9 +21,9 @@ import pandas as pd
 from osnet_encoder.crops import encode_crop
 from pictures import draw_crop
 
-__all__ = ["KINDS", "Killing", "kill_jobs", "make_table"]
+__all__ = ["KINDS", "Killing", "check_place", "contents", "kill_jobs", "make_table", "put_old"]
 
-KINDS = ("out.csv", "out.csv.gz", "out.csv.zst", "out.parquet")
+KINDS = ("out.csv", "out.csv.gz", "out.csv.zst", "out.parquet", "out/")
 ROWS = 480
 OLD = b"what was there before"
 
@@ -47,20 +47,46 @@ def make_table(folder):
     return path
 
 
+def put_old(target):
+    """Put something where an output will go, as another job might have; what it is, as `contents` tells it."""
+    if target.endswith("/"):
+        Path(target).mkdir()
+        for name in ("_SUCCESS", "part-00000.parquet", "part-00099.parquet"):
+            Path(target, name).write_bytes(OLD)
+    else:
+        Path(target).write_bytes(OLD)
+    return contents(target)
+
+
+def contents(target):
+    """What is at an output's place: bytes, or bytes by name where it is a folder; None where nothing is."""
+    place = Path(target)
+    if place.is_dir():
+        return {path.name: path.read_bytes() for path in place.iterdir()}
+    return place.read_bytes() if place.exists() else None
+
+
+def check_place(target, before, wanted):
+    """The place holds what was there before, or the whole new output; a folder without `_SUCCESS` part of one."""
+    found = contents(target)
+    if isinstance(found, dict) and "_SUCCESS" not in found:
+        assert found.items() <= wanted.items() or found.items() <= before.items(), f"{target} mixes them"
+    else:
+        assert found in (before, wanted), f"{target} is half written"
+
+
 def kill_jobs(folder, name, times, chance):
     """Kill jobs that make `name` so many times; AssertionError where something is not as it should be."""
     table = make_table(folder)
     started = time.monotonic()
-    whole = Path(folder, f"whole_{name}")
+    whole = f"{folder}/whole_{name}"
     _start(table, whole).wait()
     lasts = time.monotonic() - started
-    wanted = whole.read_bytes()
+    wanted = contents(whole)
     done = Killing()
     while done.kills < times or not done.outputs:
-        target = Path(folder, f"{done.outputs}_{name}")
-        before = OLD if done.outputs % 2 else None
-        if before is not None:
-            target.write_bytes(before)
+        target = f"{folder}/{done.outputs}_{name}"
+        before = put_old(target) if done.outputs % 2 else None
         while True:
             process = _start(table, target)
             try:
@@ -70,13 +96,12 @@ def kill_jobs(folder, name, times, chance):
                 process.wait()
                 done.kills += 1
                 done.moments[_moment(target)] += 1
-                _check(target, before, wanted)
+                check_place(target, before, wanted)
                 continue
             assert code == 0, process.stderr
             break
-        assert target.read_bytes() == wanted
-        left = {path.name for path in target.with_name(f"{target.name}.job").iterdir()}
-        assert left == {"manifest.json", "rejects.csv"}
+        assert contents(target) == wanted
+        assert contents(_job_folder(target)).keys() == {"manifest.json", "rejects.csv"}
         done.outputs += 1
     return done
 
@@ -85,21 +110,25 @@ def _start(table, target):
     words = ["--weights", "untrained:osnet_x0_25", "--engine", "onnx", "--device", "cpu", "--patch-size", "32x16"]
     words += ["--batch-size", "4", "--part-rows", "12", "--max-error-rate", "0.1", "--overwrite"]
     words += ["--log-level", "error"]
-    command = [sys.executable, "-m", "osnet_encoder.cli.encode", str(table), str(target), *words]
+    command = [sys.executable, "-m", "osnet_encoder.cli.encode", str(table), target, *words]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL)
 
 
-def _check(target, before, wanted):
-    """The place holds what was there before, or the whole new output."""
-    found = target.read_bytes() if target.exists() else None
-    assert found in (before, wanted), f"{target} is half written: {len(found)} bytes"
+def _job_folder(target):
+    return Path(f"{Path(target)}.job")
 
 
 def _moment(target):
-    folder = target.with_name(f"{target.name}.job")
+    folder = _job_folder(target)
     if not folder.exists():
         return "before the job"
     names = {path.name for path in folder.iterdir()}
+    if (
+        target.endswith("/")
+        and "staged" in names
+        and '"staged": null' not in (folder / "manifest.json").read_text()
+    ):
+        return "while filling the folder"
     if any(name.startswith("staged") for name in names):
         return "while publishing"
     if any(name.endswith(".partial") for name in names):

@@ -1,4 +1,4 @@
-"""Disks that fail: the k-th write, fsync or rename, for every k; and one that is really full."""
+"""Disks that fail: the k-th write, fsync, rename or deletion, for every k; and one that is really full."""
 
 import errno
 import io
@@ -10,12 +10,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from kill import check_place, contents, put_old
 from osnet_encoder import OsNetEncoder, TableError, encode_table
 from osnet_encoder.crops import encode_crop
 from pictures import draw_crop
 
 ROWS, PART_ROWS = 5, 3
-OLD = b"what was there before"
 
 
 @pytest.fixture(scope="module")
@@ -34,13 +34,18 @@ def table(tmp_path):
 
 
 class FaultyDisk:
-    """Lets the k-th write, fsync or rename fail, and counts them."""
+    """Lets the k-th write, fsync, rename, or deletion of a published file fail, and counts them."""
 
     def __init__(self, patch, fails_at=None, number=errno.ENOSPC):
         self.calls = 0
         self.fails_at, self.number = fails_at, number
         for name in ("fsync", "replace", "rename"):
             patch.setattr(os, name, self._wrap(getattr(os, name)))
+        unlink, faulty_unlink = os.unlink, self._wrap(os.unlink)
+        # what else is deleted is in nobody's way, and may as well stay
+        patch.setattr(
+            os, "unlink", lambda path, **more: (faulty_unlink if _is_published(path) else unlink)(path, **more)
+        )
         really_open = io.open
         patch.setattr(io, "open", lambda *words, **more: self._file(really_open(*words, **more)))
 
@@ -57,6 +62,11 @@ class FaultyDisk:
         if isinstance(file, io.BufferedWriter):
             return FaultyFile(file, self._wrap(file.write))
         return file
+
+
+def _is_published(path):
+    path = Path(path)
+    return path.parent.name.endswith("_out") and path.name.startswith(("_SUCCESS", "part-"))
 
 
 class FaultyFile:
@@ -76,31 +86,31 @@ class FaultyFile:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["out.csv", "out.csv.gz", "out.parquet"])
-def test_whichever_write_fsync_or_rename_fails_nothing_is_lost(encoder, table, name, monkeypatch):
-    whole = table.with_name(f"whole_{name}")
+@pytest.mark.parametrize("name", ["out.csv", "out.csv.gz", "out.parquet", "out/"])
+@pytest.mark.parametrize("there", [False, True])
+def test_whichever_write_fsync_rename_or_deletion_fails_nothing_is_lost(encoder, table, name, there, monkeypatch):
+    whole = f"{table.parent}/whole_{name}"
+    words = {"part_rows": PART_ROWS, "overwrite": True}
+    if there:
+        put_old(whole)
     with monkeypatch.context() as patch:
         disk = FaultyDisk(patch)
-        encode_table(table, whole, encoder, part_rows=PART_ROWS)
-    wanted = whole.read_bytes()
+        encode_table(table, whole, encoder, **words)
+    wanted = contents(whole)
     assert disk.calls > 30
     for k in range(1, disk.calls + 1):
-        target = table.with_name(f"{k}_{name}")
-        before = OLD if k % 2 else None
-        if before is not None:
-            target.write_bytes(before)
-        words = {"part_rows": PART_ROWS, "overwrite": True}
+        target = f"{table.parent}/{k}_{name}"
+        before = put_old(target) if there else None
         number = errno.ENOSPC if k % 3 else errno.EIO
         with monkeypatch.context() as patch:
             FaultyDisk(patch, k, number)
             with pytest.raises(TableError, match=f"^cannot write .*: {os.strerror(number)}$"):
                 encode_table(table, target, encoder, **words)
-        found = target.read_bytes() if target.exists() else None
-        assert found in (before, wanted), k
+        check_place(target, before, wanted)
         assert not list(table.parent.glob(".*.partial")), k
         summary = encode_table(table, target, encoder, **words)
         assert summary.rows == ROWS
-        assert target.read_bytes() == wanted, k
+        assert contents(target) == wanted, k
 
 
 @pytest.mark.parametrize("name", ["out.csv", "out.parquet"])

@@ -52,7 +52,7 @@ def made(table, encoder):
     job = open_job(table, table.with_name("out.csv"), encoder, Options(part_rows=2))
     job.folder.mkdir()
     found, survey = read_input(job.table.files), job.table.survey()
-    job.manifest = _settled(job, found)
+    job.manifest = _settled(job, Manifest(), found)
     make_parts(job, found, survey, None)
     return job, found, survey
 
@@ -106,6 +106,9 @@ def test_an_output_of_fewer_or_more_rows_than_were_encoded_is_never_made(made):
         publish(job, found, survey, None)
     job.manifest = Manifest(Work(job.manifest.work.fingerprint, [*parts, parts[-1]]))
     with pytest.raises(JobError, match="^the input has fewer rows than were encoded$"):
+        publish(job, found, survey, None)
+    job.manifest = Manifest(Work(job.manifest.work.fingerprint, [replace(parts[0], rows=1), *parts[1:]]))
+    with pytest.raises(JobError, match="^the input has more rows than were encoded$"):
         publish(job, found, survey, None)
     assert not job.target.exists()
 

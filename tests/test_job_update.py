@@ -10,7 +10,7 @@ import pytest
 from osnet_encoder import JobError, OsNetEncoder, TableError, encode_table, stack_features, verify_table
 from osnet_encoder.crops import encode_crop
 from osnet_encoder.job.manifest import read_manifest, write_manifest
-from osnet_encoder.job.resume import what_is_there
+from osnet_encoder.job.place import look_at
 from pictures import draw_crop
 
 CELLS = [encode_crop(draw_crop(number)) for number in range(12)]
@@ -233,7 +233,7 @@ def test_feature_cells_that_cannot_be_read_are_named(encoder, write):
     ]:
         pd.DataFrame({"id": ["k0"], "feature_vector": [text]}).to_csv(target, index=False)
         manifest = read_manifest(folder)
-        published = replace(manifest.published, output=what_is_there(target))
+        published = replace(manifest.published, output=look_at(target))
         write_manifest(folder, replace(manifest, published=published))
         with pytest.raises(JobError, match=message) as caught:
             encode_table(write(range(3)), target, encoder, update=True, key="id", limit=2)

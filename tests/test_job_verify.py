@@ -121,7 +121,7 @@ def test_a_swapped_row_is_caught_with_the_manifest(encoder, table, name):
     frame = pd.read_parquet(target) if name == "out.parquet" else pd.read_csv(target)
     frame = frame.iloc[[0, 3, 2, 1, *range(4, ROWS)]]
     frame.to_parquet(target) if name == "out.parquet" else frame.to_csv(target, index=False)
-    with pytest.raises(JobError, match="is not the file that was made: found .* bytes of sha256 .*, wanted"):
+    with pytest.raises(JobError, match="is not what was made: found .* bytes of sha256 .*, wanted"):
         verify_table(table, target, encoder)
 
 
@@ -216,7 +216,7 @@ def test_another_input_and_other_weights_are_named(encoder, table):
     with pytest.raises(JobError, match="out.csv was made of another input than this one$"):
         verify_table(table, target, encoder)
     target.unlink()
-    with pytest.raises(JobError, match="out.csv is not the file that was made: found no file, wanted"):
+    with pytest.raises(JobError, match="out.csv is not what was made: found nothing, wanted"):
         verify_table(table, target, encoder)
 
 
@@ -258,9 +258,9 @@ def test_the_command_verifies(table):
     done = run("--verify")
     assert done.returncode == 0, done.stderr
     assert "rows       9: 7 feature vectors; all other columns as in the input" in done.stdout
-    assert "sha256     as the manifest says" in done.stdout
+    assert "sha256     as it was when it was made" in done.stdout
     assert json.loads(run("--verify", "--json").stdout)["state"] == "verified"
     words[1].write_text(words[1].read_text().replace("789c", "789d", 1))
     done = run("--verify")
     assert done.returncode == 1
-    assert "error: " in done.stderr and "is not the file that was made" in done.stderr
+    assert "error: " in done.stderr and "is not what was made" in done.stderr

@@ -98,6 +98,7 @@ def test_the_kind_is_in_the_suffix():
 @pytest.mark.parametrize("name", ["people.xlsx", "people", "people.gz", "csv", "people.csv.bz2"])
 def test_an_unknown_suffix_is_refused(tmp_path, name):
     known = "wanted one of .csv, .csv.gz, .csv.zst, .parquet, .pq"
+    known = f"{known}, or a slash at the end for a folder of part files"
     assert refusal(output_kind, name) == f"{name} has no known suffix; {known}"
     assert refusal(open_writer, tmp_path / name, BATCH.schema) == f"{tmp_path / name} has no known suffix; {known}"
 
@@ -109,8 +110,10 @@ def test_a_missing_folder_is_refused_at_once(tmp_path):
 
 def test_a_folder_is_refused_at_once(tmp_path):
     path = tmp_path / "people.parquet"
+    wanted = "is a folder, wanted the name of a file to write"
+    assert refusal(open_writer, f"{path}/", BATCH.schema) == f"{path}/ {wanted}"
     path.mkdir()
-    assert refusal(open_writer, path, BATCH.schema) == f"{path} is a folder, wanted the name of a file to write"
+    assert refusal(open_writer, path, BATCH.schema) == f"{path} {wanted}"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

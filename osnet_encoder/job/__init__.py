@@ -4,7 +4,7 @@ encode_table(source, target, encoder)   -> the output, published whole or not at
 verify_table(source, target, encoder)   -> an output read again, and held against its input
 """
 
-from .crop_column import find_crop_column
+from ..crop_column import find_crop_column
 from .layout import choose_format
 from .options import Options
 from .run import encode_table

@@ -9,12 +9,10 @@ from ..errors import FeatureError, JobError
 from ..features import stack_features
 from ..missing import is_missing
 from ..tables import cells, open_table, output_kind, text_of
+from .options import ROWS_AT_ONCE
 from .state import Job
 
 __all__ = ["Comparison", "Verified"]
-
-# Rows read at a time.
-_ROWS = 1024
 
 # Largest difference of two feature vectors of one crop, in units of the largest number in it: between engines,
 # and in other batches.
@@ -31,8 +29,8 @@ class Verified:
     output : str
     state : "verified"
     proved : bool
-        The manifest is there, and the output has the sha256 that it says. Without it, two feature vectors that
-        changed places between rows that are not in the sample would pass unseen.
+        The manifest is there, or a folder's `_SUCCESS`, and the output has the sha256 that it says. Without one,
+        two feature vectors that changed places between rows that are not in the sample would pass unseen.
     rows, features : int
         Of the output; how many have a feature vector.
     sampled : int
@@ -69,7 +67,7 @@ class Comparison:
     sample : int
         Rows to encode again.
     proved : bool
-        Whether the files are known to be those of the manifest.
+        Whether the files are known to be those that were made.
     """
 
     def __init__(self, job: Job, dropped: set[int], sample: int, proved: bool):
@@ -78,7 +76,7 @@ class Comparison:
         self.layout = job.layout
         self.verified = Verified(job.name, proved=proved, made_by=job.encoder.describe())
         survey = job.table.survey(limit=job.options.limit)
-        self.typed = output_kind(job.target) == "parquet"
+        self.typed = output_kind(job.name) == "parquet"
         schema = survey.typed_schema if self.typed else job.table.schema
         self.schema = self.layout.schema(schema, job.encoder.feature_dim)
         rows = survey.rows - len(dropped)
@@ -102,7 +100,7 @@ class Comparison:
             A file is damaged.
         """
         self._check_columns()
-        read = self.output.batches(_ROWS)
+        read = self.output.batches(ROWS_AT_ONCE)
         held = None
         for batch in self._input():
             while batch.num_rows:
@@ -126,7 +124,7 @@ class Comparison:
     def _input(self):
         """The input's rows, without those that were left out."""
         row = 0
-        for batch in self.job.table.batches(_ROWS, limit=self.job.options.limit, typed=self.typed):
+        for batch in self.job.table.batches(ROWS_AT_ONCE, limit=self.job.options.limit, typed=self.typed):
             kept = [at for at in range(batch.num_rows) if row + at not in self.dropped]
             row += batch.num_rows
             yield batch if len(kept) == batch.num_rows else batch.take(pa.array(kept, pa.int64()))

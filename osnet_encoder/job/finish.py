@@ -7,11 +7,12 @@ from time import perf_counter
 
 from ..errors import JobError
 from ..metadata import METADATA_KEY
-from ..tables import Survey, put_bytes, put_in_place
-from .fingerprint import Input, file_sha256
-from .folder import clear
+from ..tables import Survey, put_bytes
+from .fingerprint import Input
+from .folder import clear, discard
 from .known import Known
-from .manifest import Made, Published, Work, write_manifest
+from .manifest import Published, Work, write_manifest
+from .place import put_output_in_place, seal
 from .publishing import stage
 from .rejects import REJECTS, copy_rejects, judge, raise_first, write_rejects
 from .state import Job
@@ -23,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 def publish(job: Job, found: Input, survey: Survey, known: Known | None) -> JobSummary:
-    """Make the output of the parts; the file in its place is the old one or the whole new one.
+    """Make the output of the parts; in its place is the old one or the whole new one.
 
     Parameters
     ----------
@@ -45,7 +46,7 @@ def publish(job: Job, found: Input, survey: Survey, known: Known | None) -> JobS
         A cell is broken, with `on_error="raise"`.
     JobError
         Too many cells are broken (`rejects`, `nothing_encoded`), rows would be lost (`lost`), the input changed
-        (`input_changed`), or a part is damaged (`damaged`).
+        (`input_changed`), a part is damaged (`damaged`), or the folder holds what no job made (`exists`).
     """
     clock = perf_counter()
     work = job.manifest.work
@@ -58,10 +59,14 @@ def publish(job: Job, found: Input, survey: Survey, known: Known | None) -> JobS
     if job.layout.on_error == "raise":
         raise_first(job.folder, work.parts)
     judge(job.tally, job.options.max_error_rate, job.rejects or job.folder / REJECTS)
-    published = _staged(job, work, found, survey, known, broken)
-    # From here on a run that finds this note, and that file in the output's place, has nothing left to do.
-    write_manifest(job.folder, replace(job.manifest, work=replace(work, staged=published)))
-    put_in_place(job.staged, job.target)
+    try:
+        published = _staged(job, work, found, survey, known, broken)
+        # From here on a run that finds this note, and that output in its place, has nothing left to do.
+        write_manifest(job.folder, replace(job.manifest, work=replace(work, staged=published)))
+    except BaseException:
+        discard(job.staged)
+        raise
+    put_output_in_place(job.staged, job.target)
     job.manifest = replace(job.manifest, work=None, published=published)
     write_manifest(job.folder, job.manifest)
     clear(job.folder, job.manifest)
@@ -105,22 +110,12 @@ def _staged(
 ) -> Published:
     """Write the whole output beside its place; what is to be said of it."""
     made_by = job.encoder.describe()
-    digests = stage(
-        job.table,
-        survey,
-        work.parts,
-        job.folder,
-        job.staged,
-        job.layout,
-        limit=job.options.limit,
-        dim=job.encoder.feature_dim,
-        metadata={METADATA_KEY: json.dumps(made_by, sort_keys=True)},
-        known=known,
-    )
+    metadata = {METADATA_KEY: json.dumps(made_by, sort_keys=True)}
+    digests = stage(job, work.parts, survey, metadata, known)
     found.check_unchanged()
     if known is not None and not job.options.overwrite:
         known.check_none_is_lost()
-    output = Made(file_sha256(job.staged), job.staged.stat().st_size)
+    output = seal(job.staged)
     noted = None
     if known is not None and known.by_digest:
         noted = f"digests-{output.sha256[:16]}.bin"

@@ -1,19 +1,22 @@
 """`OUTPUT.job`, the folder beside an output: what is in it, and what may go."""
 
+import shutil
 from contextlib import suppress
 from pathlib import Path
 
 from .hold import HOLDER
 from .manifest import MANIFEST, Manifest
-from .publishing import STAGED
 from .rejects import REJECTS
 
-__all__ = ["KNOWN", "clear", "job_folder"]
+__all__ = ["KNOWN", "STAGED", "clear", "discard", "job_folder"]
+
+# The whole output, before it is in its place: a file, with the output's own suffixes, or a folder.
+STAGED = "staged"
 
 # The feature vectors of the output that is updated, while they are needed.
 KNOWN = "known.f32"
 
-_OURS = ("part-*.arrows", "digests-*.bin", f"{STAGED}.*", KNOWN, REJECTS, ".osnet-encoder-*.partial")
+_OURS = ("part-*.arrows", "digests-*.bin", STAGED, f"{STAGED}.*", KNOWN, REJECTS, ".osnet-encoder-*.partial")
 
 
 def job_folder(target: Path) -> Path:
@@ -48,5 +51,19 @@ def clear(folder: Path, manifest: Manifest) -> None:
     for pattern in _OURS:
         for path in folder.glob(pattern):
             if path.name not in keep:
-                with suppress(OSError):  # in nobody's way
-                    path.unlink()
+                discard(path)
+
+
+def discard(path: Path) -> None:
+    """Remove what is no longer needed, if it is there and can be; it is in nobody's way.
+
+    Parameters
+    ----------
+    path : Path
+        A file, or a folder and all that is in it.
+    """
+    with suppress(OSError):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()

@@ -10,6 +10,7 @@ import pyarrow as pa
 from ..errors import FeatureError, JobError, TableError
 from ..features import stack_features
 from ..tables import cells, open_table, text_of
+from .options import ROWS_AT_ONCE
 
 __all__ = ["DIGEST_BYTES", "Known", "digest_of", "joined", "read_known"]
 
@@ -17,9 +18,6 @@ DIGEST_BYTES = 16
 
 # The digest of a cell that is missing, in a file of digests.
 _NO_CROP = bytes(DIGEST_BYTES)
-
-# Rows of the old output read at a time.
-_ROWS = 1024
 
 
 def digest_of(cell) -> bytes:
@@ -166,7 +164,7 @@ def read_known(
     rows: dict = {}
     seen: set = set()
     row = 0
-    for batch in table.batches(_ROWS):
+    for batch in table.batches(ROWS_AT_ONCE):
         found = _stacked(batch.column(feature_column), row, output, dim)
         if key is not None:
             keys = _keys(batch, key, str(output), seen)

@@ -20,16 +20,20 @@ _FORMAT = 1
 
 @dataclass(frozen=True)
 class Made:
-    """A file that was made: enough to know it again.
+    """An output that was made: enough to know it again.
 
     Parameters
     ----------
     sha256 : str
+        Of a folder, of what `sha256sum *` prints in there.
     bytes : int
+    files : dict of str to str
+        Of a folder, the sha256 of each of its files.
     """
 
     sha256: str
     bytes: int
+    files: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

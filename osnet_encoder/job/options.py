@@ -5,9 +5,12 @@ from pathlib import Path
 
 from .layout import ERROR_COLUMN, ON_ERROR
 
-__all__ = ["PART_ROWS", "Options"]
+__all__ = ["PART_ROWS", "ROWS_AT_ONCE", "Options"]
 
 PART_ROWS = 4096
+
+# Rows read at a time where nothing is encoded: few, as a crop may be kept, and take 100 kB.
+ROWS_AT_ONCE = 128
 
 # A part is gathered in memory before it is written.
 _MOST_PART_ROWS = 65_536

@@ -1,57 +1,36 @@
-"""Finished parts and the table -> the whole output, staged beside its place and put there by one rename."""
+"""Finished parts and the table -> the whole output, staged beside its place."""
 
-from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
+import pyarrow as pa
+
 from ..errors import JobError
-from ..tables import Survey, Table, open_writer, output_kind
+from ..tables import Survey, open_writer, output_kind
+from ..tables.faults import write_errors
 from .known import Known, joined
-from .layout import Layout
-from .parts import Outcome, Part, read_outcomes
+from .options import ROWS_AT_ONCE
+from .part_files import part_file
+from .parts import Outcome, Part, cut, read_outcomes
+from .state import Job
 
-__all__ = ["STAGED", "stage"]
-
-# The whole output, before it is in its place; the output's own suffixes follow.
-STAGED = "staged"
-
-# Rows read and written at a time.
-_ROWS = 1024
+__all__ = ["stage"]
 
 
-def stage(
-    table: Table,
-    survey: Survey,
-    parts: list[Part],
-    folder: Path,
-    staged: Path,
-    layout: Layout,
-    *,
-    limit: int | None,
-    dim: int,
-    metadata: dict[str, str],
-    known: Known | None = None,
-) -> bytes:
-    """Write the whole output under another name.
+def stage(job: Job, parts: list[Part], survey: Survey, metadata: dict[str, str], known: Known | None) -> bytes:
+    """Write the whole output where it is in nobody's way: one file, or a folder with a file for each part.
 
     Parameters
     ----------
-    table : Table
-    survey : Survey
+    job : Job
     parts : list of Part
         All, in order.
-    folder : Path
-        Where they are.
-    staged : Path
-        The file to write, of the output's suffixes.
-    layout : Layout
-    limit : int or None
-        Rows to take of the table.
-    dim : int
-        D, the length of a feature vector.
+    survey : Survey
     metadata : dict of str to str
-        Kept in a Parquet file.
-    known : Known, optional
+        Kept in Parquet files.
+    known : Known or None
         The rows of the output that this one is to replace.
 
     Returns
@@ -67,47 +46,55 @@ def stage(
         A part is gone or damaged (`damaged`), or the table does not have the rows that were encoded
         (`input_changed`).
     """
-    typed = output_kind(staged) == "parquet"
-    schema = layout.schema(survey.typed_schema if typed else table.schema, dim)
-    numeric = survey.numeric - {layout.column} if table.kind == "csv" else frozenset()
+    typed = output_kind(job.name) == "parquet"
+    schema = job.layout.schema(survey.typed_schema if typed else job.table.schema, job.encoder.feature_dim)
+    numeric = survey.numeric - {job.layout.column} if job.table.kind == "csv" else frozenset()
+
+    def write(path: Path, batches: Iterable[pa.RecordBatch]) -> None:
+        with open_writer(path, schema, numeric=numeric, metadata=metadata) as writer:
+            for batch in batches:
+                writer.write(batch)
+
     digests = bytearray()
-    outcomes = _Outcomes(read_outcomes(folder, parts))
-    with open_writer(staged, schema, numeric=numeric, metadata=metadata) as writer:
-        unwanted = None if layout.keep_crops else layout.column
-        for batch in table.batches(_ROWS, limit=limit, typed=typed, without=unwanted):
-            for outcome in outcomes.take(batch.num_rows):
-                rows, batch = batch.slice(0, len(outcome.absent)), batch.slice(len(outcome.absent))
-                writer.write(layout.rows(rows, outcome, schema))
-                if known is not None:
-                    known.meet(rows, outcome.digest)
-                    digests += joined(_kept(outcome, layout)) if known.by_digest else b""
-        outcomes.check_used_up()
+    batches = _batches(job, parts, schema, typed, known, digests)
+    if job.in_files:
+        with write_errors(job.staged):
+            job.staged.mkdir()
+        for number, of_part in groupby(batches, key=itemgetter(0)):
+            write(job.staged / part_file(number, len(parts)), (batch for _, batch in of_part))
+        if not parts:
+            write(job.staged / part_file(0, 1), [])
+    else:
+        write(job.staged, (batch for _, batch in batches))
     return bytes(digests)
 
 
-class _Outcomes:
-    """The outcomes of all parts as one run of rows, of which any number can be taken."""
+def _batches(job, parts, schema, typed, known, digests) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """The output's rows, each batch with the number of its part; the digests are added up."""
+    for number, rows, outcome in _rows(job, parts, typed):
+        yield number, job.layout.rows(rows, outcome, schema)
+        if known is not None:
+            known.meet(rows, outcome.digest)
+            digests += joined(_kept(outcome, job.layout)) if known.by_digest else b""
 
-    def __init__(self, parts: Iterator[tuple[Part, Outcome]]):
-        self._parts = parts
-        self._held: deque[Outcome] = deque()
 
-    def take(self, rows: int) -> Iterator[Outcome]:
-        while rows:
-            outcome = self._held.popleft() if self._held else self._next()
-            if outcome is None:
+def _rows(job, parts, typed) -> Iterator[tuple[int, pa.RecordBatch, Outcome]]:
+    """The table's rows beside what became of their crops."""
+    unwanted = None if job.layout.keep_crops else job.layout.column
+    batches = job.table.batches(ROWS_AT_ONCE, limit=job.options.limit, typed=typed, without=unwanted)
+    pieces = cut(batches, job.options.part_rows)
+    for part, outcome in read_outcomes(job.folder, parts):
+        end = 0
+        while end < part.rows:
+            piece = next(pieces, None)
+            if piece is None:
+                raise JobError("input_changed", "the input has fewer rows than were encoded")
+            start, end = end, end + piece.rows.num_rows
+            if end > part.rows:
                 raise JobError("input_changed", "the input has more rows than were encoded")
-            yield outcome.slice(0, rows)
-            if len(outcome.absent) > rows:
-                self._held.append(outcome.slice(rows, len(outcome.absent)))
-            rows -= min(rows, len(outcome.absent))
-
-    def check_used_up(self):
-        if self._held or self._next() is not None:
-            raise JobError("input_changed", "the input has fewer rows than were encoded")
-
-    def _next(self):
-        return next((outcome for _, outcome in self._parts), None)
+            yield part.number, piece.rows, outcome.slice(start, end)
+    if next(pieces, None) is not None:
+        raise JobError("input_changed", "the input has more rows than were encoded")
 
 
 def _kept(outcome, layout):

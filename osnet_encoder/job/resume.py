@@ -4,33 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..errors import JobError
-from .fingerprint import Fingerprint, file_sha256
+from .fingerprint import Fingerprint
 from .manifest import Made, Manifest, Published, Work
 from .parts import load
 
-__all__ = ["same_results", "settle", "what_is_there"]
-
-
-def what_is_there(target: Path) -> Made | None:
-    """Look at the output's place.
-
-    Parameters
-    ----------
-    target : Path
-
-    Returns
-    -------
-    made : Made or None
-        None where there is no file.
-
-    Raises
-    ------
-    TableError
-        It cannot be read.
-    """
-    if not target.exists():
-        return None
-    return Made(file_sha256(target), target.stat().st_size)
+__all__ = ["same_results", "settle"]
 
 
 def same_results(one: Fingerprint, other: Fingerprint) -> bool:
@@ -65,7 +43,7 @@ def settle(
     manifest : Manifest
         As it was found.
     there : Made or None
-        As `what_is_there` says.
+        As `look_at` says.
     fingerprint : Fingerprint
         Of the job that is asked for.
     target, folder : Path

@@ -1,14 +1,13 @@
 """`encode_table`: from a table to its output, by parts that are kept whatever happens."""
 
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import replace
 
 from ..errors import JobError
 from ..tables import Survey
 from .fingerprint import Input, read_input, take_fingerprint
 from .finish import publish, tell_unchanged
-from .folder import KNOWN, clear
+from .folder import KNOWN, clear, discard
 from .golden import check_engine
 from .hold import hold
 from .known import Known
@@ -16,7 +15,8 @@ from .layout import ERROR_COLUMN
 from .making import make_parts
 from .manifest import MANIFEST, Manifest, read_manifest, write_manifest
 from .options import PART_ROWS, Options
-from .resume import settle, what_is_there
+from .place import look_at, recover
+from .resume import settle
 from .state import Job, open_job
 from .summary import JobSummary
 from .update import open_known
@@ -56,7 +56,8 @@ def encode_table(
     source : str or path
         CSV (also .gz, .zst) or Parquet: a file, a folder or a glob.
     target : str or path
-        CSV or Parquet, by its suffix.
+        CSV or Parquet, by its suffix; text with a slash at its end is a folder of Parquet files, one for each
+        part, and `_SUCCESS` once all are there.
     encoder : OsNetEncoder
         Its `on_error` decides what a broken cell does, unless `on_error` says it here.
     column : str, optional
@@ -140,8 +141,11 @@ def encode_table(
 
 
 def _run(job: Job) -> JobSummary:
+    manifest = _manifest(job)
+    if job.in_files:
+        recover(job.staged, job.target, manifest)
     found, survey = _look(job)
-    job.manifest = _settled(job, found)
+    job.manifest = _settled(job, manifest, found)
     work = job.manifest.work
     if work is None:
         return tell_unchanged(job)
@@ -156,9 +160,7 @@ def _run(job: Job) -> JobSummary:
             _make(job, found, survey, known)
         return publish(job, found, survey, known)
     finally:
-        with suppress(OSError):  # the next run clears them
-            (job.folder / KNOWN).unlink(missing_ok=True)
-            job.staged.unlink(missing_ok=True)
+        discard(job.folder / KNOWN)
 
 
 def _make(job, found, survey, known):
@@ -178,11 +180,10 @@ def _look(job: Job) -> tuple[Input, Survey]:
         return reading.result(), survey
 
 
-def _settled(job: Job, found: Input) -> Manifest:
+def _settled(job: Job, manifest: Manifest, found: Input) -> Manifest:
     """What of earlier runs counts."""
     options = job.options
-    manifest = _manifest(job)
-    there = what_is_there(job.target)
+    there = look_at(job.target)
     base = None
     if options.update and there is not None and not _begins_notes(options, manifest):
         base = {"output": there.sha256, "key": options.key}

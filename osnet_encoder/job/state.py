@@ -6,15 +6,15 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from ..crop_column import check_column, find_crop_column
 from ..errors import JobError
-from ..tables import Table, check_target, open_table
-from .crop_column import check_column, find_crop_column
-from .folder import job_folder
+from ..tables import Table, check_target, names_folder, open_table
+from .folder import STAGED, job_folder
 from .layout import Layout, choose_format
 from .manifest import Manifest
 from .options import Options
 from .parts import Part
-from .publishing import STAGED
+from .place import find_place
 from .summary import JobSummary, Tally, count_parts
 
 __all__ = ["Job", "open_job"]
@@ -33,7 +33,7 @@ class Job:
     options : Options
     layout : Layout
     target, folder, staged : Path
-        The output, its `OUTPUT.job`, and the file in there that will be the output.
+        The output, its `OUTPUT.job`, and the file or folder in there that will be the output.
     rejects : Path or None
     progress : callable or None
     manifest : Manifest
@@ -62,6 +62,11 @@ class Job:
     encoded_here: int = 0
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     started: float = field(default_factory=perf_counter)
+
+    @property
+    def in_files(self) -> bool:
+        """Whether the output is a folder of part files."""
+        return names_folder(self.name)
 
     def count_resumed(self, parts: list[Part]) -> None:
         """Count the parts of earlier runs in."""
@@ -118,7 +123,7 @@ def open_job(source, target, encoder, options: Options, progress=None) -> Job:
     started = perf_counter()
     table = open_table(source)
     feature_format = choose_format(options.feature_format, target)
-    place = check_target(target)
+    place = find_place(target)
     rejects = None if options.rejects is None else check_target(options.rejects)
     _check_distinct(table.files, place, rejects)
     column = check_column(table, options.column) if options.column else find_crop_column(table)
@@ -140,7 +145,7 @@ def open_job(source, target, encoder, options: Options, progress=None) -> Job:
         layout=layout,
         target=place,
         folder=folder,
-        staged=folder / f"{STAGED}{''.join(place.suffixes[-2:])}",
+        staged=folder / (STAGED if names_folder(target) else f"{STAGED}{''.join(place.suffixes[-2:])}"),
         rejects=rejects,
         progress=progress,
         started=started,
@@ -148,10 +153,9 @@ def open_job(source, target, encoder, options: Options, progress=None) -> Job:
 
 
 def _check_distinct(files, target, rejects):
-    inputs = [path.resolve() for path in files]
-    if target in inputs or rejects in inputs:
-        raise JobError(
-            "same_file", f"{target if target in inputs else rejects} is the input, and would be replaced"
-        )
-    if target == rejects:
-        raise JobError("same_file", f"{target} was given for the output and for the rejects")
+    for path in files:
+        real = path.resolve()
+        if rejects == real or target in (real, *real.parents):
+            raise JobError("same_file", f"{real} is the input, and would be replaced")
+    if rejects is not None and target in (rejects, *rejects.parents):
+        raise JobError("same_file", f"{rejects} was given for the rejects, and is the output or in it")

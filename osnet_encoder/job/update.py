@@ -3,12 +3,9 @@
 import json
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from ..errors import JobError
 from ..metadata import METADATA_KEY
-from ..tables import output_kind
-from ..tables.faults import read_errors
+from ..tables import open_table
 from .folder import KNOWN
 from .known import Known, read_known
 from .manifest import Published
@@ -92,12 +89,9 @@ def open_known(
 
 
 def _told_by(output):
-    if output_kind(output) != "parquet":
-        return None
-    with read_errors(output):
-        text = (pq.read_schema(output).metadata or {}).get(METADATA_KEY.encode())
+    text = (open_table(output).schema.metadata or {}).get(METADATA_KEY.encode())
     try:
         told = json.loads(text or "null")
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return told if isinstance(told, dict) else None

@@ -1,14 +1,15 @@
 """`verify_table`: an output read again from end to end, and held against its input."""
 
 from ..errors import JobError
-from ..tables import check_target, output_kind
+from ..tables import output_kind
 from .comparison import Comparison, Verified
 from .fingerprint import read_input
 from .folder import job_folder
 from .layout import ERROR_COLUMN
 from .manifest import Published, read_manifest
 from .options import Options
-from .resume import what_is_there
+from .part_files import check_success
+from .place import find_place, look_at
 from .state import open_job
 from .update import check_provenance
 
@@ -34,9 +35,10 @@ def verify_table(
 ) -> Verified:
     """Read an output again, and hold it against its input.
 
-    Looked at are: the sha256 of output and input, where the manifest is there; the checksums of a Parquet file's
-    pages; that there are as many rows as there should be; every cell of every column that was copied; that every
-    feature vector can be read, and stands where there is a crop; and those of a sample of rows, encoded again.
+    Looked at are: the sha256 of output and input, where the manifest is there, else those that a folder's
+    `_SUCCESS` lists; the checksums of a Parquet file's pages; that there are as many rows as there should be;
+    every cell of every column that was copied; that every feature vector can be read, and stands where there is a
+    crop; and those of a sample of rows, encoded again.
 
     Parameters
     ----------
@@ -78,18 +80,20 @@ def verify_table(
     )
     if encoder.on_error == "raise":
         raise ValueError("verify wants an encoder with on_error='null', found 'raise'")
-    published = read_manifest(job_folder(check_target(target))).published
+    published = read_manifest(job_folder(find_place(target))).published
     if published is not None:
         options = _as_published(published)
     job = open_job(source, target, encoder, options)
     if published is not None:
         _check_files(job, published)
+    elif job.in_files:
+        check_success(job.target)
     if published is not None or output_kind(target) == "parquet":
         check_provenance(job.target, published, encoder)
     if job.layout.on_error == "drop" and published is None:
         raise JobError("unverified", f"{target} has no manifest, which alone tells the rows that were left out")
     dropped = set() if published is None else set(published.dropped)
-    return Comparison(job, dropped, sample, published is not None).run()
+    return Comparison(job, dropped, sample, proved=published is not None or job.in_files).run()
 
 
 def _as_published(published: Published) -> Options:
@@ -102,13 +106,13 @@ def _as_published(published: Published) -> Options:
 
 
 def _check_files(job, published):
-    there = what_is_there(job.target)
+    there = look_at(job.target)
     if there != published.output:
-        found = "no file" if there is None else f"{there.bytes:,} bytes of sha256 {there.sha256[:12]}"
+        found = "nothing" if there is None else f"{there.bytes:,} bytes of sha256 {there.sha256[:12]}"
         raise JobError(
             "unverified",
-            f"{job.name} is not the file that was made: found {found}, wanted {published.output.bytes:,} bytes of "
-            f"sha256 {published.output.sha256[:12]}",
+            f"{job.name} is not what was made: found {found}, wanted {published.output.bytes:,} bytes of sha256 "
+            f"{published.output.sha256[:12]}",
         )
     if read_input(job.table.files).contents != published.fingerprint.encoding["input"]:
         raise JobError("unverified", f"{job.name} was made of another input than this one")

@@ -10,9 +10,9 @@ Errors are `TableError`s, and say which file, and which row or column.
 
 from .columns import cells, features_array
 from .csv_text import column_text as text_of
-from .kinds import output_kind
+from .kinds import names_folder, output_kind
 from .opening import Writer, open_table, open_writer
-from .publish import check_target, published, put_bytes, put_in_place
+from .publish import check_folder, check_target, published, put_bytes, put_in_place, sync_folder
 from .table import Survey, Table
 
 __all__ = [
@@ -20,13 +20,16 @@ __all__ = [
     "Table",
     "Writer",
     "cells",
+    "check_folder",
     "check_target",
     "features_array",
+    "names_folder",
     "open_table",
     "open_writer",
     "output_kind",
     "published",
     "put_bytes",
     "put_in_place",
+    "sync_folder",
     "text_of",
 ]

@@ -8,7 +8,9 @@ import pyarrow.parquet as pq
 __all__ = ["ROW_GROUP_BYTES", "ROW_GROUP_ROWS", "ParquetWriter"]
 
 ROW_GROUP_ROWS = 65_536
-ROW_GROUP_BYTES = 64 << 20
+
+# A row group is held in memory until it is written.
+ROW_GROUP_BYTES = 16 << 20
 
 
 class ParquetWriter:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from ..errors import TableError
 from .faults import write_errors
+from .kinds import names_folder
 
-__all__ = ["check_target", "published", "put_bytes", "put_in_place"]
+__all__ = ["check_folder", "check_target", "published", "put_bytes", "put_in_place", "sync_folder"]
 
 
 def check_target(path: str | Path) -> Path:
@@ -32,13 +33,48 @@ def check_target(path: str | Path) -> Path:
     target = Path(os.path.realpath(path))
     with write_errors(path):  # a name too long, a folder that may not be looked into
         is_folder = target.is_dir()
-    if is_folder:
+    if is_folder or names_folder(path):
         raise TableError(f"{path} is a folder, wanted the name of a file to write")
-    if not target.parent.is_dir():
-        raise TableError(f"cannot write {path}: there is no folder {target.parent}")
-    if not os.access(target.parent, os.W_OK | os.X_OK):
-        raise TableError(f"cannot write {path}: the folder {target.parent} may not be written to")
+    _check_may_write(path, target.parent)
     return target
+
+
+def check_folder(path: str | Path) -> Path:
+    """Refuse a folder that cannot be filled, before any work is done; its own folder must be there.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    target : Path
+        The folder to write, there already or not; where `path` is a symbolic link, the one it points to.
+
+    Raises
+    ------
+    TableError
+        If it or the folder it is in may not be written to, the latter is not there, or `path` is a file or the
+        root of a file system: nothing can be renamed into it from beside it.
+    """
+    target = Path(os.path.realpath(path))
+    with write_errors(path):
+        there, is_folder = target.exists(), target.is_dir()
+    if there and not is_folder:
+        raise TableError(f"{path} is a file, wanted a folder or a new name")
+    if os.path.ismount(target):
+        raise TableError(f"cannot write {path}: it is the root of a file system, wanted a folder within it")
+    _check_may_write(path, target.parent)
+    if there:
+        _check_may_write(path, target)
+    return target
+
+
+def _check_may_write(path, folder):
+    if not folder.is_dir():
+        raise TableError(f"cannot write {path}: there is no folder {folder}")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise TableError(f"cannot write {path}: the folder {folder} may not be written to")
 
 
 @contextmanager
@@ -87,8 +123,18 @@ def put_in_place(partial: Path, target: Path) -> None:
     with write_errors(target):
         _sync(partial)
         partial.replace(target)
-        if hasattr(os, "O_DIRECTORY"):  # elsewhere a folder cannot be opened, nor need it be
-            _sync(target.parent, os.O_DIRECTORY)
+        sync_folder(target.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """See to it that what was renamed, made or removed in a folder is so on the disk.
+
+    Parameters
+    ----------
+    folder : Path
+    """
+    if hasattr(os, "O_DIRECTORY"):  # elsewhere a folder cannot be opened, nor need it be
+        _sync(folder, os.O_DIRECTORY)
 
 
 def put_bytes(target: Path, data) -> None:

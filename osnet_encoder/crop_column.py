@@ -2,10 +2,10 @@
 
 import pyarrow as pa
 
-from ..crops import looks_like_crop_string
-from ..errors import TableError
-from ..missing import is_missing
-from ..tables import Table, cells
+from .crops import looks_like_crop_string
+from .errors import TableError
+from .missing import is_missing
+from .tables import Table, cells
 
 __all__ = ["check_column", "find_crop_column"]
 
