@@ -1,28 +1,29 @@
 """OsNetEncoder: a column of crops in, a column of feature vectors out."""
 
-import threading
 from functools import partial
-from time import perf_counter
 from typing import Literal
 
 import numpy as np
 
+from .batches import BatchEncoder
 from .columns import cut, is_series, open_column
-from .crops import LIMITS, as_crop, decode_crop
+from .crops import LIMITS, decode_crop
 from .engines import count_cpus, open_engine
-from .errors import CropError, EngineError, WeightsError
-from .features import FEATURE_FORMATS, to_cells, unit_length
+from .errors import WeightsError
+from .features import FEATURE_FORMATS, to_cells
 from .images import decode_image, read_image
-from .missing import is_missing
-from .patches import COLOR_ORDERS, resize_into
+from .patches import COLOR_ORDERS
 from .pipeline import ordered_map
+from .processes import map_in_processes
 from .reports import Encoded, EncodeReport
 from .version import __version__
 from .weights import load
 
-__all__ = ["CELLS", "NO_WEIGHTS", "EncodeReport", "Encoded", "OsNetEncoder"]
+__all__ = ["CELLS", "NO_WEIGHTS", "PARALLEL", "EncodeReport", "Encoded", "OsNetEncoder"]
 
 CELLS = ("crop", "path", "image")
+
+PARALLEL = ("threads", "processes")
 
 NO_WEIGHTS = (
     "no weights given; name a checkpoint (.pth, .pth.tar-N, .safetensors, .onnx), a published one such as "
@@ -49,6 +50,10 @@ class OsNetEncoder:
         Patches a call of the network; the engine's own choice if left out. Features do not depend on it.
     threads : int, optional
         Processors to use; all that this process may use if left out.
+    parallel : "threads" or "processes"
+        What works on the processors. Threads share the weights and start at once. Processes, one for each
+        processor and each with its own copy, are for the CPU of machines with dozens, which one Python does not
+        keep busy. Features are the same.
     cells : "crop", "path" or "image"
         What a cell holds: a crop string, the path of an image file, the bytes of one.
     root : str or path, optional
@@ -85,7 +90,7 @@ class OsNetEncoder:
     weights : Weights or NetworkFile
     normalize : bool
         As it came to be.
-    cells, root, limits, network_output, color_order, on_error
+    parallel, cells, root, limits, network_output, color_order, on_error
         As they were given.
 
     Raises
@@ -107,6 +112,7 @@ class OsNetEncoder:
         precision="fp32",
         batch_size=None,
         threads=None,
+        parallel="threads",
         cells="crop",
         root=None,
         limits=LIMITS,
@@ -126,6 +132,7 @@ class OsNetEncoder:
         input_height=None,
         num_classes=None,
     ):
+        _check_choice("parallel", parallel, PARALLEL)
         _check_choice("cells", cells, CELLS)
         _check_choice("color_order", color_order, COLOR_ORDERS)
         _check_choice("on_error", on_error, ("raise", "null"))
@@ -149,26 +156,32 @@ class OsNetEncoder:
         self.color_order = color_order
         self.on_error = on_error
         self.weights = load(weights)
-        self.engine = open_engine(
-            self.weights,
-            engine,
-            device,
-            threads,
-            precision,
-            network_output,
-            **{name: value for name, value in spec.items() if value is not None},
-        )
-        self.batch_size = batch_size or self.engine.batch_size
-        self.normalize = self.engine.normalize if normalize is None else bool(normalize)
-        self.last_report: EncodeReport | None = None
-        self._threads = threads or count_cpus()
-        self._decode = {
+        decode = {
             "crop": partial(decode_crop, limits=limits),
             "path": partial(read_image, root=root, limits=limits),
             "image": partial(decode_image, limits=limits),
         }[cells]
-        self._slots = threading.BoundedSemaphore(self.engine.callers)
-        self._buffers = threading.local()
+        opening = {
+            "engine": engine,
+            "device": device,
+            "threads": 1 if parallel == "processes" else threads,
+            "precision": precision,
+            "network_output": network_output,
+            **{name: value for name, value in spec.items() if value is not None},
+        }
+        self.engine = open_engine(self.weights, **opening)
+        if parallel == "processes" and self.engine.device != "cpu":
+            raise ValueError(f'parallel="processes" is for the CPU, found the device {self.engine.device}')
+        self.parallel = parallel
+        self.batch_size = batch_size or self.engine.batch_size
+        self.normalize = self.engine.normalize if normalize is None else bool(normalize)
+        self.last_report: EncodeReport | None = None
+        self._threads = threads or count_cpus()
+        self._encode_batch = BatchEncoder(self.engine, decode, color_order, self.normalize)
+        opening.update(engine=self.engine.name, device="cpu")
+        self._open_worker = partial(
+            _open_worker, weights, self.weights.sha256, opening, decode, color_order, self.normalize
+        )
 
     @property
     def feature_dim(self):
@@ -257,8 +270,7 @@ class OsNetEncoder:
         CropError, EngineError
             As of `get_features`.
         """
-        workers = max(self._threads, self.engine.callers)
-        for encoded in ordered_map(self._encode_batch, _with_rows(batches), workers, 2 * workers):
+        for encoded in self._encoded(_with_rows(batches)):
             if encoded.broken and self.on_error == "raise":
                 raise encoded.broken[min(encoded.broken)]
             yield encoded
@@ -287,45 +299,25 @@ class OsNetEncoder:
             "precision": self.engine.precision,
         }
 
-    def _encode_batch(self, numbered):
-        first_row, cells = numbered
-        started = perf_counter()
-        patches = self._buffer(len(cells))
-        missing = np.zeros(len(cells), bool)
-        broken = {}
-        kept: list[int] = []
-        for at, cell in enumerate(cells):
-            if is_missing(cell):
-                missing[at] = True
-                continue
-            try:
-                crop = as_crop(cell) if isinstance(cell, np.ndarray) else self._decode(cell)
-            except CropError as error:
-                error.row = first_row + at
-                broken[at] = error
-                continue
-            resize_into(crop, patches[len(kept)], self.color_order)
-            kept.append(at)
-        decoded = perf_counter()
-        features = np.full((len(cells), self.feature_dim), np.nan, np.float32)
-        if kept:
-            with self._slots:
-                features[kept] = self._run(patches[: len(kept)], first_row)
-        return Encoded(features, missing, broken, {"decode": decoded - started, "infer": perf_counter() - decoded})
+    def _encoded(self, numbered):
+        """Batches with the number of their first row -> what became of them, in order."""
+        if self.parallel == "threads":
+            workers = max(self._threads, self.engine.callers)
+            return ordered_map(self._encode_batch, numbered, workers, 2 * workers)
+        return map_in_processes(self._open_worker, map(_sendable, numbered), self._threads, 2 * self._threads)
 
-    def _run(self, patches, first_row):
-        features = self.engine.run(patches)
-        if not np.isfinite(features).all():
-            raise EngineError(f"the network gave numbers that are not finite, in the batch from row {first_row}")
-        return unit_length(features) if self.normalize else features
 
-    def _buffer(self, size):
-        """uint8, (size, height, width, 3): this thread's own, since fresh pages cost more than decoding."""
-        buffer = getattr(self._buffers, "patches", None)
-        if buffer is None or len(buffer) < size:
-            spec = self.engine.spec
-            buffer = self._buffers.patches = np.empty((size, spec.height, spec.width, 3), np.uint8)
-        return buffer
+def _open_worker(source, sha256, opening, decode, color_order, normalize):
+    """What a process of its own does with a batch."""
+    weights = load(source)
+    if weights.sha256 != sha256:
+        raise WeightsError(f"{weights.source} changed after the encoder was made of it")
+    return BatchEncoder(open_engine(weights, **opening), decode, color_order, normalize)
+
+
+def _sendable(numbered):
+    row, cells = numbered
+    return row, [bytes(cell) if isinstance(cell, memoryview) else cell for cell in cells]
 
 
 def _with_rows(batches):

@@ -22,8 +22,8 @@ class OsNetTransformer(TransformerMixin, BaseEstimator):
 
     Parameters
     ----------
-    weights, engine, device, precision, batch_size, threads, cells, root, limits, color_order, patch_size, \
-norm_mean, norm_std, network_color_order, network_output, normalize, on_error
+    weights, engine, device, precision, batch_size, threads, parallel, cells, root, limits, color_order, \
+patch_size, norm_mean, norm_std, network_color_order, network_output, normalize, on_error
         As of `OsNetEncoder`, which checks them when `fit` opens it.
 
     Attributes
@@ -54,6 +54,7 @@ norm_mean, norm_std, network_color_order, network_output, normalize, on_error
         precision="fp32",
         batch_size=None,
         threads=None,
+        parallel="threads",
         cells="crop",
         root=None,
         limits=LIMITS,
@@ -72,6 +73,7 @@ norm_mean, norm_std, network_color_order, network_output, normalize, on_error
         self.precision = precision
         self.batch_size = batch_size
         self.threads = threads
+        self.parallel = parallel
         self.cells = cells
         self.root = root
         self.limits = limits

@@ -58,8 +58,10 @@ ROOMS = {
         "errors patches engines.devices engines.several engines.torch engines.onnx engines.openvino",
         inside="torch",
     ),
+    "processes": Room("errors pipeline", inside="joblib"),
+    "batches": Room("crops errors features missing patches reports", top="numpy"),
     "encoder": Room(
-        "errors version missing crops images patches features columns pipeline reports weights engines",
+        "errors version batches crops images patches features columns pipeline processes reports weights engines",
         top="numpy",
         inside="pandas",
     ),

@@ -9,8 +9,8 @@ import time
 
 import pandas as pd
 import pytest
-from osnet_encoder.cli import encode as command
 
+from osnet_encoder.cli import encode as command
 from osnet_encoder.crops import encode_crop
 from osnet_encoder.features import stack_features
 from pictures import draw_crop
@@ -258,6 +258,7 @@ def test_the_choices_on_the_command_line_are_the_library_s():
     assert command.CELLS == encoder.CELLS
     assert command.FORMATS == features.FEATURE_FORMATS
     assert command.COLOR_ORDERS == patches.COLOR_ORDERS
+    assert command.PARALLEL == encoder.PARALLEL
     assert command.ON_ERROR == layout.ON_ERROR
     assert command.ERROR_COLUMN == layout.ERROR_COLUMN
     assert command.PART_ROWS == options.PART_ROWS

@@ -8,8 +8,8 @@ import sys
 
 import click
 import pytest
-from osnet_encoder.cli.encode import EPILOG, main
 
+from osnet_encoder.cli.encode import EPILOG, main
 from osnet_encoder.crops import LIMITS, REASONS
 from osnet_encoder.encoder import OsNetEncoder
 from osnet_encoder.tables.kinds import KNOWN_SUFFIXES
