@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from typing import Any
 
 from .errors import EngineError
 from .pipeline import in_order
@@ -13,7 +14,8 @@ __all__ = ["map_in_processes"]
 # Seconds between two looks of a worker at whether it still has a parent.
 _LOOK = 1.0
 
-_function = None
+# What this process does with an item, where it is a worker.
+_function: Any = None
 
 
 def map_in_processes(make, items, processes, ahead):
