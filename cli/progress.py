@@ -34,6 +34,9 @@ class Progress:
             self._tell(report, rows)
 
     def _show(self, report, rows):
+        if self._bar is not None and report.rows < self._bar.n:  # another table
+            self._bar.close()
+            self._bar = None
         if self._bar is None:
             from tqdm import tqdm
 

@@ -1,0 +1,93 @@
+"""What a config leaves to the task and to the weights, filled in."""
+
+from dataclasses import replace
+from typing import Any
+
+from .config import DEFAULT_ARCH, FROM_SCRATCH, TrainConfig
+
+__all__ = ["AUGMENTATION", "PATCH_SIZES", "patch_size", "resolve"]
+
+# Height and width, in pixels.
+PATCH_SIZES = {"person": (256, 128), "face": (112, 112)}
+
+# Faces come aligned: they move little, and to hide much of so small a patch is to hide the person.
+AUGMENTATION: dict[str, dict[str, Any]] = {
+    "person": {
+        "flip": 0.5, "pad": 10, "erase": 0.5, "random_patch": 0.0,
+        "jitter": 0.0, "blur": 0.0, "grey": 0.0, "rotate": 0.0,
+    },
+    "face": {
+        "flip": 0.5, "pad": 6, "erase": 0.1, "random_patch": 0.0,
+        "jitter": 0.2, "blur": 0.0, "grey": 0.0, "rotate": 10.0,
+    },
+}  # fmt: skip
+
+# Warm-up where it is left out: so many epochs, but no larger a part of a short run.
+_WARMUP_EPOCHS, _WARMUP_PART = 5.0, 1 / 6
+
+# Fine-tuning moves the backbone so many times more slowly than the head.
+_BACKBONE_SLOWER = 10
+
+
+def patch_size(config: TrainConfig) -> tuple[int, int]:
+    """The size of a patch: as given, else that of the task.
+
+    Parameters
+    ----------
+    config : TrainConfig
+
+    Returns
+    -------
+    height, width : int
+        In pixels.
+    """
+    height, width = PATCH_SIZES[config.task]
+    return config.patch_height or height, config.patch_width or width
+
+
+def resolve(config: TrainConfig, weights_arch: str | None = None) -> TrainConfig:
+    """Fill in what is left to the task and to the weights.
+
+    Parameters
+    ----------
+    config : TrainConfig
+        Its `weights` say what the run starts from: None and `FROM_SCRATCH` mean that there are none.
+    weights_arch : str, optional
+        The variant of these weights; left out where the run starts from scratch.
+
+    Returns
+    -------
+    config : TrainConfig
+        Only `root`, `column`, `cache_dir` and `threads` may still be None: what they leave open, tables and
+        machines decide.
+
+    Raises
+    ------
+    ValueError
+        There are no labels, the weights are of another architecture, or what is asked for needs weights.
+    """
+    if not config.labels:
+        raise ValueError("labels must name at least one table, found none")
+    weights = config.weights or FROM_SCRATCH
+    from_scratch = weights == FROM_SCRATCH
+    if from_scratch is not (weights_arch is None):
+        raise ValueError(f"weights are {weights!r}, but their architecture is {weights_arch!r}")
+    if config.arch and weights_arch and config.arch != weights_arch:
+        raise ValueError(f"arch is {config.arch}, but the weights {weights} are of {weights_arch}")
+    if from_scratch and config.freeze_epochs:
+        raise ValueError(
+            f"freeze_epochs is {config.freeze_epochs}, but there are no weights worth freezing: "
+            "from scratch, the backbone must learn from the first epoch on"
+        )
+    height, width = patch_size(config)
+    left = {
+        "patch_height": height,
+        "patch_width": width,
+        "arch": weights_arch or DEFAULT_ARCH,
+        "weights": weights,
+        "backbone_lr": config.lr if from_scratch else config.lr / _BACKBONE_SLOWER,
+        "warmup_epochs": min(_WARMUP_EPOCHS, config.epochs * _WARMUP_PART),
+        **AUGMENTATION[config.task],
+    }
+    chosen: dict[str, Any] = {name: value for name, value in left.items() if getattr(config, name) is None}
+    return replace(config, **chosen)
