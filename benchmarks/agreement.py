@@ -25,9 +25,9 @@ class Agreement:
 
     Parameters
     ----------
-    measure : "of the largest" or "1 - cosine"
+    measure : "of the largest", "1 - cosine" or "of the loss"
         For fp32 the largest difference within a row over that row's largest value, for a lower precision one
-        less the cosine; of the worst row.
+        less the cosine; of the worst row. Of training, the difference over the loss.
     found, limit : float
         In that measure. Not finite where the shapes differ or a number is not finite.
     """

@@ -167,4 +167,13 @@ LAYOUTS: dict[str, dict[str, Callable[[dict], str]]] = {
         "mAP": lambda row: f"{100 * row['mean_average_precision']:.2f} %",
         "mAP change, points": lambda row: f"{100 * row['mean_average_precision_change']:+.2f}",
     },
+    "train": {
+        "variant": _plain("weights"),
+        "patches": _plain("size"),
+        "batch": _plain("batch_size"),
+        "images/s": _spread("images_per_second", 1),
+        "plain loop": _spread("plain_per_second", 1),
+        "against plain loop": _spread("against_plain", 2, unit="x"),
+        "difference": _agreement,
+    },
 }

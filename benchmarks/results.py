@@ -14,7 +14,7 @@ from .machine import describe_machine
 __all__ = ["PARTS", "describe_run", "disagreements", "merge", "read", "write"]
 
 # Every part that results can have, in the order in which they are shown.
-PARTS = ("column", "table", "ceiling", "stages", "memory", "startup", "precision")
+PARTS = ("column", "table", "ceiling", "stages", "memory", "startup", "precision", "train")
 
 
 def describe_run(settings: Settings) -> dict:
