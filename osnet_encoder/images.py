@@ -4,7 +4,7 @@ import io
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from .crops import LIMITS
 from .errors import CropError
@@ -48,6 +48,8 @@ def decode_image(cell, limits=LIMITS):
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise CropError("too_large", f"not decoded: {str(error)[:200]}") from error
+    except UnidentifiedImageError as error:  # whose own text holds an address, another one in every run
+        raise CropError("bad_image", f"not decoded: no {', '.join(FORMATS[:-1])} or {FORMATS[-1]}") from error
     # Pillow's decoders raise whatever the damage led them to.
     except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError) as error:
         raise CropError("bad_image", f"not decoded: {str(error)[:200]}") from error

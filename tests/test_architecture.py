@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import pytest
 
 import osnet_encoder
+import osnet_encoder.training
 from source import ROOT, modules, python_files
 
 
@@ -23,8 +24,8 @@ class Room:
     inside: str = ""
 
 
-# The rooms, the lowest first: each may name those above its own line, never one below. `tables`, `job` and `cli`
-# are one room each, whose modules may import each other.
+# The rooms, the lowest first: each may name those above its own line, never one below. `tables`, `job`, `training`
+# and `cli` are one room each, whose modules may import each other.
 ROOMS = {
     "errors": Room(),
     "version": Room(),
@@ -43,12 +44,16 @@ ROOMS = {
     "osnet": Room("variants", top="torch"),
     "graph": Room("metadata variants", top="numpy onnx"),
     "tables": Room("errors", top="numpy pyarrow"),
+    "crop_column": Room("errors missing crops tables", top="pyarrow"),
     "columns": Room("tables", top="numpy", inside="pyarrow"),
     "weight_files": Room("errors", inside="onnx google"),
     "checkpoints": Room("errors metadata weight_files", top="numpy safetensors", inside="torch"),
     "fit": Room("errors variants", top="numpy"),
     "zoo": Room("errors weight_files", inside="huggingface_hub"),
-    "weights": Room("errors metadata patches variants untrained weight_files checkpoints fit zoo", top="numpy"),
+    "built_in": Room(),
+    "weights": Room(
+        "errors metadata patches variants untrained weight_files checkpoints fit zoo built_in", top="numpy"
+    ),
     "engines.devices": Room("errors", top="joblib"),
     "engines.several": Room(),
     "engines.torch": Room("errors variants osnet engines.devices", top="torch"),
@@ -61,20 +66,34 @@ ROOMS = {
     "processes": Room("errors pipeline", inside="joblib"),
     "batches": Room("crops errors features missing patches reports", top="numpy"),
     "encoder": Room(
-        "errors version batches crops images patches features columns pipeline processes reports weights engines",
+        "errors version batches crops images patches features columns pipeline processes reports built_in weights "
+        "engines",
         top="numpy",
         inside="pandas",
     ),
-    "job": Room("errors metadata missing crops features patches reports tables", top="numpy pyarrow filelock"),
+    "job": Room(
+        "errors metadata missing features patches reports tables crop_column", top="numpy pyarrow filelock"
+    ),
     "accessor": Room("errors missing crops features encoder", top="numpy pandas"),
     "transformer": Room("errors crops encoder", top="numpy sklearn"),
-    "training": Room(),
-    "cli": Room("errors version encoder job", top="click", inside="tqdm"),
+    "training": Room(
+        "errors pipeline missing variants patches reports crops images features osnet tables crop_column fit "
+        "built_in weights engines.devices engines encoder",
+        top="numpy PIL pyarrow filelock torch",
+        inside="matplotlib yaml",
+    ),
+    "cli": Room("errors version variants zoo built_in encoder job training", top="click", inside="tqdm"),
 }
+
+# Of `training`, what trains; labels, settings and figures are without torch.
+WITH_TORCH = (
+    "augment averaging batches checkpoint choices distributed epoch loop losses network objective optimise "
+    "outcome people record state validation"
+)
 
 # What takes long to load, and the modules that load it when they are loaded themselves.
 HEAVY = {
-    "torch": {"osnet", "engines.torch"},
+    "torch": {"osnet", "engines.torch"} | {f"training.{name}" for name in WITH_TORCH.split()},
     "onnxruntime": {"engines.onnx"},
     "onnx": {"graph", "engines.onnx", "engines.openvino"},
     "openvino": {"engines.openvino"},
@@ -167,7 +186,7 @@ def test_a_heavy_package_is_loaded_by_its_own_rooms_alone(package):
 
 def test_importing_the_package_loads_nothing_heavy():
     run_python(
-        "import sys, osnet_encoder\n"
+        "import sys, osnet_encoder, osnet_encoder.training\n"
         "dir(osnet_encoder)\n"
         "loaded = {'torch', 'onnx', 'onnxruntime', 'openvino', 'pandas', 'pyarrow', 'numpy', 'PIL', 'joblib',\n"
         "          'safetensors', 'click', 'tqdm'} & set(sys.modules)\n"
@@ -193,19 +212,33 @@ def test_encoding_with_safetensors_never_loads_torch(tmp_path):
     )
 
 
-def test_every_public_name_of_the_package_is_there_and_public_at_home():
-    homes = osnet_encoder._HOMES
-    assert sorted(name for names in homes.values() for name in names) == sorted(osnet_encoder.__all__)
+def test_evaluating_features_never_loads_torch():
+    run_python(
+        "import sys, numpy\n"
+        "from osnet_encoder.training import TrainConfig, evaluate_features, evaluate_table\n"
+        "assert evaluate_features(numpy.eye(4), [1, 1, 2, 2]).queries == 4\n"
+        "loaded = {'torch', 'onnxruntime', 'pandas', 'matplotlib'} & set(sys.modules)\n"
+        "assert not loaded, loaded\n"
+    )
+
+
+@pytest.mark.parametrize("package", [osnet_encoder, osnet_encoder.training], ids=lambda package: package.__name__)
+def test_every_public_name_of_a_package_is_there_and_public_at_home(package):
+    homes = package._HOMES
+    assert sorted(name for names in homes.values() for name in names) == sorted(package.__all__)
+    assert set(package.__all__) <= set(dir(package))
     for home, names in homes.items():
-        module = importlib.import_module(f"osnet_encoder.{home}")
+        module = importlib.import_module(f"{package.__name__}.{home}")
         for name in names:
-            assert getattr(osnet_encoder, name) is getattr(module, name)
+            assert getattr(package, name) is getattr(module, name)
             assert name in module.__all__
 
 
-def test_an_unknown_name_of_the_package_is_an_attribute_error():
+def test_an_unknown_name_of_a_package_is_an_attribute_error():
     with pytest.raises(AttributeError, match=r"^module 'osnet_encoder' has no attribute 'OsNetDecoder'$"):
         _ = osnet_encoder.OsNetDecoder
+    with pytest.raises(AttributeError, match=r"^module 'osnet_encoder.training' has no attribute 'trains'$"):
+        _ = osnet_encoder.training.trains
 
 
 def test_no_file_has_a_name_that_says_nothing():

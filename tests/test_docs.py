@@ -5,14 +5,22 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import fields
 
 import click
 import pytest
 
+from osnet_encoder.cli import evaluate, train
 from osnet_encoder.cli.encode import EPILOG, main
 from osnet_encoder.crops import LIMITS, REASONS
 from osnet_encoder.encoder import OsNetEncoder
 from osnet_encoder.tables.kinds import KNOWN_SUFFIXES
+from osnet_encoder.training.config import LOSSES, TrainConfig
+from osnet_encoder.training.config_files import from_toml
+from osnet_encoder.training.presets import AUGMENTATION
+from osnet_encoder.training.reranking import MAX_ROWS
+from osnet_encoder.training.run_folder import RunFolder
+from osnet_encoder.training.verification import EXACT_ROWS, FARS
 from osnet_encoder.variants import VARIANTS
 from osnet_encoder.zoo import ZOO
 from source import ROOT, modules
@@ -58,10 +66,10 @@ def commands(block):
 
 
 def run_command(command, folder):
-    """Run `python examples/...` or `osnet-encode ...` as a user does who stands in the checkout."""
+    """Run `python examples/...` or `osnet-encode ...` and its like as a user does who stands in the checkout."""
     program, *arguments = shlex.split(command)
-    if program == "osnet-encode":
-        arguments = ["-m", "osnet_encoder.cli.encode", *arguments]
+    if program.startswith("osnet-"):
+        arguments = ["-m", f"osnet_encoder.cli.{program.removeprefix('osnet-')}", *arguments]
     else:
         arguments[0] = str(ROOT / arguments[0])
     done = subprocess.run(
@@ -159,6 +167,82 @@ def test_the_pages_name_the_limits_the_suffixes_and_the_number_of_variants():
     assert ", ".join(f"`{suffix}`" for suffix in KNOWN_SUFFIXES) in formats
     assert len(REASONS) == 14 and "for one of fourteen reasons" in formats
     assert len(VARIANTS) == 9 and "the nine variants" in text_of(ROOT / "docs" / "architecture.md")
+
+
+def test_the_page_of_evaluation_explains_every_option_with_its_default_and_no_other():
+    page = ROOT / "docs" / "evaluation.md"
+    table = {option: cells for cells in rows(section(page, "## Options")) for option in OPTION.findall(cells[0])}
+    ours = [parameter for parameter in evaluate.main.params if isinstance(parameter, click.Option)]
+    assert set(table) == {name for parameter in ours for name in parameter.opts} | {"--help"}
+    for parameter in ours:
+        if parameter.name not in evaluate.ENCODER_OPTIONS and isinstance(parameter.default, (str, int)):
+            assert str(parameter.default) in table[parameter.opts[0]][2] or parameter.is_flag, parameter.name
+    used = " ".join(block for language, block in FENCE.findall(text_of(page)) if language == "bash")
+    assert set(OPTION.findall(used)) <= set(table) | OPTIONS
+    codes = {code for cells in rows(section(page, "### Exit codes")) for code in cells[0].split(", ")}
+    assert codes == set(re.findall(r"^  (\d+)  ", evaluate.EPILOG, re.MULTILINE))
+
+
+def test_the_python_on_the_page_of_evaluation_runs_and_its_limits_are_the_code_s(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = text_of(ROOT / "docs" / "evaluation.md")
+    names = {}
+    for language, block in FENCE.findall(page):
+        if language == "python":
+            exec(compile(block, "evaluation.md", "exec"), names)
+    assert names["found"].queries == 24
+    assert f"Up to {EXACT_ROWS:,} rows these are exact" in page
+    assert f"More than {MAX_ROWS:,} rows are refused" in page
+    assert f"at most {', '.join(map(str, FARS))} |" in page
+
+
+def test_the_page_of_training_explains_every_option_with_its_default_and_no_other():
+    page = text_of(ROOT / "docs" / "training.md")
+    page = page[page.index("\n## Options\n") : page.index("\n### Exit codes\n")]
+    table = {option: cells for cells in rows(page) for option in OPTION.findall(cells[0])}
+    ours = [parameter for parameter in train.main.params if isinstance(parameter, click.Option)]
+    flags = {name for parameter in ours for name in (*parameter.opts, *parameter.secondary_opts)}
+    assert set(table) == flags | {"--help"}
+    for one in fields(TrainConfig):
+        if one.name == "labels":
+            continue
+        _, meaning, default = table[f"--{one.name.replace('_', '-')}"]
+        if one.name not in ("arch", "task"):
+            assert all(choice in meaning for choice in one.metadata.get("choices", ())), one.name
+        if one.name in AUGMENTATION["person"]:
+            person, face = (AUGMENTATION[task][one.name] for task in ("person", "face"))
+            assert default == (f"{person:g}" if person == face else f"{person:g}; faces {face:g}"), one.name
+        elif isinstance(one.default, bool):
+            assert default == ("on" if one.default else "off"), one.name
+        elif one.default not in (None, ()):
+            assert default == (f"{one.default:g}" if isinstance(one.default, float) else str(one.default)), (
+                one.name
+            )
+
+
+def test_the_page_of_training_names_the_losses_the_codes_and_the_files_that_there_are():
+    page = ROOT / "docs" / "training.md"
+    assert [cells[0] for cells in rows(section(page, "### Losses"))] == list(LOSSES)
+    codes = {code for cells in rows(section(page, "### Exit codes")) for code in cells[0].split(", ")}
+    assert codes == set(re.findall(r"^  (\d+)  ", train.EPILOG, re.MULTILINE))
+    run = RunFolder(ROOT)
+    files = {getattr(run, name) for name, kind in vars(RunFolder).items() if isinstance(kind, property)}
+    named = {ROOT / name for cells in rows(section(page, "## What a run leaves")) for name in cells[0].split(", ")}
+    assert named == files
+    (settings,) = (block for language, block in FENCE.findall(text_of(page)) if language == "toml")
+    assert from_toml(settings).milestones == (20, 30)
+
+
+@pytest.mark.slow
+def test_the_commands_and_the_python_on_the_page_of_training_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OSNET_TRAIN_THREADS", "1")
+    for language, block in FENCE.findall(text_of(ROOT / "docs" / "training.md")):
+        if language == "bash":
+            for command in commands(block):
+                run_command(command, tmp_path)
+        elif language == "python":
+            exec(compile(block, "training.md", "exec"), {})
 
 
 def test_the_page_of_rooms_names_every_module_and_no_other():

@@ -64,15 +64,20 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
     assert found == installed | {"osnet_encoder/py.typed"}
 
 
-def test_the_wheel_carries_its_licence_its_readme_and_its_command(wheel):
+def test_the_wheel_carries_its_licence_its_readme_and_its_commands(wheel):
     (metadata,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
     notes = metadata.removesuffix("METADATA")
     assert f"{notes}licenses/LICENSE" in wheel.namelist()
     text = wheel.read(metadata).decode()
     assert "\nName: osnet-encoder\n" in text
     assert (ROOT / "README.md").read_text(encoding="utf-8").strip() in text
-    entry_points = wheel.read(f"{notes}entry_points.txt").decode().split()
-    assert entry_points == ["[console_scripts]", "osnet-encode", "=", "osnet_encoder.cli.encode:main"]
+    assert wheel.read(f"{notes}entry_points.txt").decode().split("\n") == [
+        "[console_scripts]",
+        "osnet-encode = osnet_encoder.cli.encode:main",
+        "osnet-evaluate = osnet_encoder.cli.evaluate:main",
+        "osnet-train = osnet_encoder.cli.train:main",
+        "",
+    ]
 
 
 def test_requirements_pin_what_is_installed_and_nothing_else():
@@ -101,7 +106,7 @@ def test_every_package_that_is_required_is_imported_somewhere():
 def test_every_package_that_is_imported_is_required_or_in_an_extra():
     extras = SETTINGS["options.extras_require"].values()
     known = requirements("\n".join([SETTINGS["options"]["install_requires"], *extras])).keys()
-    as_required = {"PIL": "pillow", "sklearn": "scikit-learn", "google": "onnx"}  # onnx brings protobuf
+    as_required = {"PIL": "pillow", "sklearn": "scikit-learn", "google": "onnx", "yaml": "pyyaml"}
     imported = {name for module in modules() for is_ours, name, _ in module.imports if not is_ours}
     assert {canonicalize_name(as_required.get(name, name)) for name in imported} <= known
 

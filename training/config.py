@@ -94,7 +94,8 @@ class TrainConfig:
         None, f"variant of OSNet; that of the weights, else {DEFAULT_ARCH}", choices=tuple(VARIANTS)
     )
     weights: str | None = _network(
-        None, "file or published name to start from, `imagenet`, or `none` to start from scratch"
+        None,
+        "file or name to start from, `imagenet`, or `none`; if left out, built-in ones of that variant, else none",
     )
 
     loss: str = _loss(
