@@ -151,7 +151,11 @@ def _read_safetensors(path):
     for name, tensor in sorted(stored, key=itemgetter(0)):  # the library's own order changes from run to run
         if tensor["dtype"] not in _STORED_AS:
             _refuse_type(path, name, tensor["dtype"])
-        numbers = np.frombuffer(tensor["data"], _STORED_AS[tensor["dtype"]]).reshape(tensor["shape"])
+        numbers = np.frombuffer(tensor["data"], _STORED_AS[tensor["dtype"]])
+        try:
+            numbers = numbers.reshape(tensor["shape"])
+        except ValueError as error:  # more axes, or beside an axis of 0 a longer one, than NumPy's arrays have
+            raise WeightsError(f"{path}: tensor {name!r:.100} has a shape that NumPy has not: {error}") from error
         if tensor["dtype"] == "BF16":  # the upper half of a float32
             numbers = (numbers.astype(np.uint32) << np.uint32(16)).view(np.float32)
         # A copy, since what is read from bytes cannot be written to, which torch warns of.

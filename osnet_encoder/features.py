@@ -105,13 +105,14 @@ def decode_feature(cell):
         The cell is none of these.
     """
     try:
-        if not isinstance(cell, str):
-            vector = np.asarray(cell, np.float32)
-        elif cell.lstrip().startswith("["):
-            vector = np.array(json.loads(cell), np.float32)
-        else:
-            return decode_feature_string(cell)
-    except (ValueError, TypeError) as error:
+        with np.errstate(over="raise"):  # a number past float32's range
+            if not isinstance(cell, str):
+                vector = np.asarray(cell, np.float32)
+            elif cell.lstrip().startswith("["):
+                vector = np.array(json.loads(cell), np.float32)
+            else:
+                return decode_feature_string(cell)
+    except (ValueError, TypeError, ArithmeticError, RecursionError) as error:
         if isinstance(error, FeatureError):
             raise
         raise FeatureError(f"not a feature vector: {str(error)[:200]}") from error

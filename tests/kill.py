@@ -7,6 +7,7 @@ that nobody killed, byte for byte; then the next output is begun.
 """
 
 import argparse
+import os
 import random
 import subprocess
 import sys
@@ -21,7 +22,7 @@ import pandas as pd
 from osnet_encoder.crops import encode_crop
 from pictures import draw_crop
 
-__all__ = ["KINDS", "Killing", "check_place", "contents", "kill_jobs", "make_table", "put_old"]
+__all__ = ["KINDS", "Killing", "check_place", "contents", "kill_jobs", "make_table", "put_old", "stop_at_move"]
 
 KINDS = ("out.csv", "out.csv.gz", "out.csv.zst", "out.parquet", "out/")
 ROWS = 480
@@ -73,6 +74,25 @@ def check_place(target, before, wanted):
         assert found.items() <= wanted.items() or found.items() <= before.items(), f"{target} mixes them"
     else:
         assert found in (before, wanted), f"{target} is half written"
+
+
+def stop_at_move(patch, folder, k, stop):
+    """Raise `stop` instead of the k-th move of a file into a folder, or deletion of one in it."""
+    calls = 0
+
+    def wrap(call):
+        def wrapped(*paths, **more):
+            nonlocal calls
+            if Path(paths[-1]).parent == folder:
+                calls += 1
+                if calls == k:
+                    raise stop
+            return call(*paths, **more)
+
+        return wrapped
+
+    for name in ("replace", "unlink"):
+        patch.setattr(os, name, wrap(getattr(os, name)))
 
 
 def kill_jobs(folder, name, times, chance):

@@ -438,6 +438,16 @@ def test_damaged_safetensors_are_refused(write, content):
     assert refusal(write(content)).startswith("FILE is damaged (safetensors: ")
 
 
+@pytest.mark.parametrize(
+    "shape", [[1] * 70, [0, 2**63], [0, 2**62, 2**62]], ids=["axes", "longest axis", "product of axes"]
+)
+def test_a_shape_that_numpy_has_not_is_refused(write, shape):
+    numbers = bytes(0 if 0 in shape else 4)
+    stored = {"dtype": "F32", "shape": shape, "data_offsets": [0, len(numbers)]}
+    message = refusal(write(safetensors_bytes({"a": stored}, numbers)))
+    assert message.startswith("FILE: tensor 'a' has a shape that NumPy has not: ")
+
+
 SOUND = {
     "zip": torch_bytes({"state_dict": TENSORS, "rank1": np.float32(0.5)}),
     "legacy": torch_bytes({"state_dict": TENSORS, "rank1": np.float32(0.5)}, legacy=True),

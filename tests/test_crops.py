@@ -63,6 +63,8 @@ BROKEN = {
     "two cells": (CELL + CELL, "not_a_dict"),
     "code": ("{'width': __import__('os').getpid()}", "not_a_dict"),
     "a sum": (cell().replace("'width': 3", "'width': 1+2"), "not_a_dict"),
+    "a value in parentheses": (cell().replace("'width'", "'box': (1), 'width'"), "not_a_dict"),
+    "two values without a comma": (cell().replace("'width'", "'box': [1 2], 'width'"), "not_a_dict"),
     "half Python, half JSON": (cell().replace("{", "{'seen': null, "), "not_a_dict"),
     "a lone surrogate": (CELL + "\ud800", "not_a_dict"),
     "bytes that are not UTF-8": (CELL.encode() + b"\xff", "not_a_dict"),
@@ -178,6 +180,16 @@ EDITS = st.lists(
 )
 
 
+@given(st.integers(0, len(CELL)), st.text(max_size=4), st.binary(max_size=4))
+def test_nothing_but_a_crop_error_comes_out_of_a_cell_with_anything_in_it(at, text, data):
+    packed = CELL.encode()
+    for cell in (CELL[:at] + text + CELL[at:], packed[:at] + data + packed[at:], packed[:at] + data):
+        try:
+            assert np.array_equal(decode_crop(cell), PIXELS)
+        except CropError as error:
+            assert error.reason in REASONS
+
+
 @given(EDITS, st.booleans())
 def test_a_cell_that_is_accepted_means_what_python_or_json_say_it_means(edits, as_json):
     text = CELL.replace("'", '"') if as_json else CELL
@@ -201,7 +213,27 @@ def meaning(text):
         return json.loads(text)
 
 
-@given(st.one_of(st.text(), st.binary(), st.recursive(st.none() | st.integers(), st.lists), st.floats()))
+# What stands in a detector's columns beside crops, and what could be made to look like one.
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.integers(10**400, 10**401) | st.floats() | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["width", "height", "colors", "image", "\0", "é"]), inner, max_size=5)
+    ),
+)
+
+
+@given(
+    st.one_of(
+        st.text(),
+        st.binary(),
+        VALUES,
+        VALUES.map(str),
+        VALUES.map(json.dumps),
+        st.text("{}[]()'\":, \\\0\n-+.0123456789eEnpintu木").map("{{'width': {}".format),
+        st.sampled_from(["[", "{'a':", "(", "\\", "9", "'"]).map(lambda text: f"{{'width': {text * 100_000}"),
+    )
+)
 def test_nothing_but_a_crop_error_comes_out(anything):
     if is_missing(anything):
         return
@@ -243,6 +275,12 @@ def test_an_array_that_is_no_picture_is_refused(array):
     with pytest.raises(CropError) as caught:
         as_crop(array)
     assert caught.value.reason == "bad_array"
+
+
+def test_a_picture_has_three_channels_afterwards():
+    assert np.array_equal(as_crop(PIXELS), PIXELS)
+    assert as_crop(PIXELS[:, :, 0]).shape == as_crop(PIXELS[:, :, :1]).shape == (2, 3, 3)
+    assert np.array_equal(as_crop(np.dstack([PIXELS, PIXELS[:, :, :1]])), PIXELS)
 
 
 def test_a_zlib_bomb_costs_no_memory():

@@ -2,6 +2,7 @@
 
 import json
 import struct
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -69,7 +70,16 @@ NO_FEATURES = [
     "[1, 'a']",
     "[[1, 2]]",
     "[]",
+    "[" * 100_000,
+    "[1e39]",
+    f"[1{'0' * 400}]",
+    f"[1{'0' * 5000}]",
+    "[1, \x00]",
+    "\ud800",
     7,
+    [10**400],
+    [1j],
+    b"[1]",
     {"a": 1},
 ]
 
@@ -78,6 +88,33 @@ NO_FEATURES = [
 def test_what_is_no_feature_cell_is_a_feature_error(cell):
     with pytest.raises(FeatureError, match="not a feature"):
         decode_feature(cell)
+
+
+@given(
+    st.text()
+    | st.binary()
+    | st.text('[]{},:"-.0123456789eEINnulltrf \x00').map("[{}".format)
+    | st.text("0123456789abcdefx\x00").map(f"{zlib.compress(bytes(8)).hex()[:12]}{{}}".format)
+    | st.recursive(st.none() | st.integers() | st.floats() | st.text(), lambda inner: st.lists(inner, max_size=4))
+    | st.dictionaries(st.text(), st.integers(), max_size=3)
+)
+def test_nothing_but_a_feature_error_comes_out(anything):
+    try:
+        vector = decode_feature(anything)
+    except FeatureError:
+        return
+    assert vector.dtype == np.float32
+    assert vector.ndim == 1 and vector.size
+
+
+def test_a_bomb_of_a_feature_string_costs_no_memory():
+    cell = zlib.compress(bytes(2**26)).hex()
+    tracemalloc.start()
+    with pytest.raises(FeatureError, match="not a feature string"):
+        decode_feature(cell)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2**21
 
 
 def test_a_column_with_a_broken_cell_says_its_row():

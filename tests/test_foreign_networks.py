@@ -181,6 +181,7 @@ def test_our_own_graph_runs_from_its_file_and_knows_itself(tmp_path):
     ("noted", "message"),
     [
         ("no JSON", "is no JSON"),
+        ("[" * 100_000, "is no JSON"),
         ("[]", "metadata of format None, wanted 1"),
         ('{"format": 1}', "says normalize None"),
     ],

@@ -11,6 +11,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
+from kill import stop_at_move
 from osnet_encoder import JobError, OsNetEncoder, TableError, encode_table, stack_features, verify_table
 from osnet_encoder.crops import encode_crop
 from osnet_encoder.job.part_files import part_file
@@ -230,29 +231,10 @@ def test_a_job_that_was_stopped_goes_on(encoder, table, rows):
     assert files_of(table.with_name("out")) == files_of(table.with_name("whole"))
 
 
-class Stopping:
-    """Ends the run at the k-th file that is moved into, or deleted from, a folder."""
-
-    def __init__(self, patch, folder, k):
-        self.calls, self.k, self.folder = 0, k, str(folder)
-        for name in ("replace", "unlink"):
-            patch.setattr(os, name, self._wrap(getattr(os, name)))
-
-    def _wrap(self, call):
-        def wrapped(*paths, **more):
-            if str(Path(paths[-1]).parent) == self.folder:
-                self.calls += 1
-                if self.calls == self.k:
-                    raise Stop
-            return call(*paths, **more)
-
-        return wrapped
-
-
 def interrupted(table, encoder, monkeypatch, k, **options):
     """Whether there was a k-th such moment."""
     with monkeypatch.context() as patch:
-        Stopping(patch, table.with_name("out"), k)
+        stop_at_move(patch, table.with_name("out"), k, Stop)
         try:
             encode(table, encoder, **options)
         except Stop:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -108,7 +109,7 @@ def test_a_parquet_output_whose_note_cannot_be_read_says_nothing(encoder, write)
     target = write(range(3)).with_name("out.parquet")
     encode_table(write(range(3)), target, encoder)
     (target.with_name("out.parquet.job") / "manifest.json").unlink()
-    for note in (b"{", b"[]", None):
+    for note in (b"{", b"[]", b"[" * 100_000, None):
         table = pq.read_table(target)
         table = table.replace_schema_metadata(note and {b"osnet_encoder": note})
         pq.write_table(table, target)
@@ -149,6 +150,16 @@ def test_without_a_key_there_must_be_a_note_of_the_crops(encoder, write):
     )
     assert encode_table(write(range(5)), target, encoder, update=True, overwrite=True).reused == 0
     assert encode_table(write(range(6)), target, encoder, update=True).reused == 5
+
+
+def test_a_key_that_is_not_utf8_is_refused(encoder, write, tmp_path):
+    source, target = tmp_path / "in.parquet", write(range(3)).with_name("out.parquet")
+    table = pa.table({"id": pa.array([b"\xff", b"k1"]).view(pa.string()), "crop": CELLS[:2]})
+    pq.write_table(table, source)
+    encode_table(source, target, encoder)
+    message = f"the key column 'id' of {target} holds text that is not UTF-8: 'utf-8' codec can't decode byte 0xff"
+    with pytest.raises(TableError, match=message):
+        encode_table(source, target, encoder, update=True, key="id", limit=1)
 
 
 @pytest.mark.parametrize(("key", "what"), [(None, "crops"), ("id", "keys")])
@@ -238,6 +249,17 @@ def test_feature_cells_that_cannot_be_read_are_named(encoder, write):
         with pytest.raises(JobError, match=message) as caught:
             encode_table(write(range(3)), target, encoder, update=True, key="id", limit=2)
         assert caught.value.reason == reason
+
+
+def test_feature_strings_that_are_not_utf8_are_named(encoder, write, tmp_path):
+    target = tmp_path / "out.parquet"
+    encode_table(write(range(1)), target, encoder, feature_format="zlib-hex")
+    made = pq.read_table(target)
+    spoiled = pa.array([b"\xff"]).view(pa.string())
+    pq.write_table(made.set_column(1, "feature_vector", spoiled), target)
+    (tmp_path / "out.parquet.job" / "manifest.json").unlink()
+    with pytest.raises(JobError, match="out.parquet, from row 0 on: row 0: not a feature string"):
+        encode_table(write(range(3)), target, encoder, update=True, key="id")
 
 
 def test_paths_do_not_tell_whether_a_crop_is_the_same(write):

@@ -114,6 +114,26 @@ def test_a_flipped_bit_of_a_feature_string_is_caught_without_a_manifest(encoder,
     assert fault(table, target, encoder).startswith("from row 0 on: row 0: not a feature string")
 
 
+@pytest.mark.parametrize("nested", [False, True])
+def test_text_that_is_not_utf8_is_compared_like_any_other(encoder, table, nested):
+    source, target = table.with_name("in.parquet"), table.with_name("out.parquet")
+    crops = pd.read_csv(table, keep_default_na=False)["crop"].tolist()[:2]
+
+    def columns(texts):
+        note = pa.array(texts).view(pa.string())
+        return pa.ListArray.from_arrays([0, 1, 2], note) if nested else note
+
+    pq.write_table(pa.table({"note": columns([b"a", b"\xff"]), "crop": crops}), source)
+    encode_table(source, target, encoder)
+    assert verify_table(source, target, encoder).rows == 2
+    made = pq.read_table(without_manifest(target))
+    pq.write_table(made.set_column(0, "note", columns([b"a", b"\xfe"])), target)
+    assert fault(source, target, encoder) == "row 1: column 'note' is not as in the input"
+    csv = table.with_name("out.csv")
+    pd.DataFrame({"note": ["a", "b"], "feature_vector": "", "feature_vector_error": ""}).to_csv(csv, index=False)
+    assert "column 'note' is not as in the input" in fault(source, csv, encoder)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_swapped_row_is_caught_with_the_manifest(encoder, table, name):
     target = table.with_name(name)

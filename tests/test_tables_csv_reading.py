@@ -16,7 +16,7 @@ from osnet_encoder.tables import open_table
 from osnet_encoder.tables.csv_reader import read_text
 
 COLUMNS = st.integers(1, 4)
-cell_texts = st.text('a1",\r\né ', max_size=5)
+cell_texts = st.text('a1",\r\né \ufeff', max_size=5)
 
 
 @pytest.fixture
@@ -89,6 +89,15 @@ def test_line_ends_a_byte_order_mark_and_quoted_line_breaks_are_read(put):
     path = put(b'\xef\xbb\xbf"name","note"\r\n"J\xc3\xbcrgen","two\r\nlines, ""quoted"""\r\nAnn,\r\n')
     assert open_table(path).names == ["name", "note"]
     assert rows_of(path) == [("Jürgen", 'two\r\nlines, "quoted"'), ("Ann", "")]
+
+
+def test_a_byte_order_mark_within_the_file_belongs_to_its_cell_wherever_a_block_begins(put):
+    path = put("a\n\ufeffx\n\ufeff\n\ufeff1\n")
+    for block in range(1, 20):
+        batches = read_text(path, None, block_bytes=block)
+        cells = [cell for batch in batches for cell in batch.column(0).to_pylist()]
+        assert cells == ["\ufeffx", "\ufeff", "\ufeff1"]
+    assert open_table(put("\ufeff\ufeffa,b\n")).names == ["\ufeffa", "b"]
 
 
 def test_the_last_line_needs_no_end(put):

@@ -218,6 +218,29 @@ def test_other_types_have_a_form(arrow_type):
     check_type("column", arrow_type)
 
 
+def test_an_extension_type_is_written_as_what_it_is_stored_as(tmp_path):
+    notes = pa.ExtensionArray.from_storage(pa.json_(), pa.array(['{"a": 1}', None]))
+    path = write(tmp_path / "out.csv", pa.record_batch({"note": notes}))
+    assert path.read_text() == '"note"\n"{""a"": 1}"\n""\n'
+    with pytest.raises(TableError, match="CSV has no form for it"):
+        check_type("id", pa.uuid())
+
+
+NO_UTF8 = pa.array([b"a", b"\xff\xfe"]).view(pa.string())
+
+
+@pytest.mark.parametrize(
+    "column",
+    [NO_UTF8, NO_UTF8.dictionary_encode(), pa.ListArray.from_arrays([0, 1, 2], NO_UTF8)],
+    ids=["text", "dictionary", "list"],
+)
+def test_text_that_is_none_is_refused_and_nothing_is_left(tmp_path, column):
+    with pytest.raises(TableError) as caught:
+        write(tmp_path / "out.csv", pa.record_batch({"note": column}))
+    assert str(caught.value) == "column 'note' holds text that is not UTF-8: CSV has no form for it"
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(("suffix", "codec"), [("gz", "gzip"), ("zst", "zstd")])
 def test_packed_files_are_written(tmp_path, suffix, codec):
     path = write(tmp_path / f"out.csv.{suffix}", *[pa.record_batch({"a": [number, 2]}) for number in range(3)])

@@ -161,6 +161,34 @@ def test_a_flipped_byte_is_found_when_it_is_read(tmp_path):
     assert refusal(path, read).startswith(f"cannot read {path}: ")
 
 
+def test_a_name_that_is_not_utf8_is_refused(tmp_path):
+    path = tmp_path / "people.parquet"
+    pq.write_table(pa.table({"name": ["a"]}), path, store_schema=False)
+    path.write_bytes(path.read_bytes().replace(b"name", b"n\xffme"))
+    message = refusal(path)
+    assert message.startswith(f"cannot read {path}: 'utf-8' codec can't decode byte 0xff")
+
+
+def test_a_file_that_is_wrong_about_its_rows_is_found_when_it_is_read(tmp_path):
+    path = tmp_path / "people.parquet"
+    pq.write_table(pa.table({"id": [1, None, 3]}), path)
+    data = path.read_bytes()
+    found = set()
+    for at in range(4, len(data)):
+        if data[at] != 6:  # 3, as Parquet writes it
+            continue
+        path.write_bytes(data[:at] + b"\x04" + data[at + 1 :])
+        try:
+            table = open_table(path)
+            assert sum(batch.num_rows for batch in table.batches(7)) == table.survey().rows
+        except TableError as error:
+            found.add(str(error).removeprefix(f"{path} "))
+    assert found >= {
+        "is damaged: the number of its rows is 3, and it says 2",
+        "is damaged: the number of its rows is 2, and it says 3",
+    }
+
+
 def test_row_groups_are_bounded_by_rows(tmp_path):
     path = tmp_path / "people.parquet"
     with open_writer(path, pa.schema([("a", pa.int64())])) as writer:

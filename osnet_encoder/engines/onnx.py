@@ -144,7 +144,7 @@ class _Session:
             return None
         try:
             noted = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise WeightsError(f"the metadata {METADATA_KEY!r} of the network is no JSON: {error}") from error
         return noted if isinstance(noted, dict) else {}
 

@@ -190,13 +190,15 @@ class Comparison:
 
 
 def _first_difference(wanted, found, typed):
-    if typed:
-        if wanted.equals(found):
-            return None
+    if typed and wanted.equals(found):
+        return None
+    try:
+        if not typed:
+            wanted, found = (text_of(column).fill_null("") for column in (wanted, found))
         # as text, for what differs from itself (NaN), and for dictionaries in another order
         old, new = ([repr(cell) for cell in column.to_pylist()] for column in (wanted, found))
-    else:
-        old, new = (text_of(column).fill_null("").to_pylist() for column in (wanted, found))
+    except UnicodeDecodeError:  # text that is none, as only Parquet can hold it
+        old, new = list(wanted), list(found)
     return next((at for at, (one, other) in enumerate(zip(old, new, strict=True)) if one != other), None)
 
 

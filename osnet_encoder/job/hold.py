@@ -65,5 +65,5 @@ def _holder(folder):
     try:
         note = json.loads((folder / HOLDER).read_text(encoding="utf-8"))
         return f": process {note['pid']} on {note['host']}, since {note['since']}"
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return ""

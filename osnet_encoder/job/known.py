@@ -103,8 +103,8 @@ class Known:
         digests : pyarrow.Array of 16 bytes
             Of their crops, without a key.
         """
-        names = digests if self.key is None else text_of(batch.column(self.key))
-        self._still_there.update(names.to_pylist())
+        names = digests.to_pylist() if self.key is None else _texts(batch, self.key, "the input")
+        self._still_there.update(names)
 
     def check_none_is_lost(self) -> None:
         """Refuse an input that lacks rows of the output that it would replace.
@@ -199,7 +199,9 @@ def joined(digests: pa.Array) -> bytes:
 
 
 def _stacked(column, row, output, dim):
-    texts = [bytes(cell).decode() if isinstance(cell, memoryview) else cell for cell in cells(column)]
+    texts = [
+        bytes(cell).decode("utf-8", "replace") if isinstance(cell, memoryview) else cell for cell in cells(column)
+    ]
     try:
         found = stack_features(texts)
     except FeatureError as error:
@@ -209,8 +211,15 @@ def _stacked(column, row, output, dim):
     return found if found.shape[1] else np.full((len(texts), dim), np.nan, np.float32)
 
 
+def _texts(batch, key, where):
+    try:
+        return text_of(batch.column(key)).to_pylist()
+    except UnicodeDecodeError as error:
+        raise TableError(f"the key column {key!r} of {where} holds text that is not UTF-8: {error}") from error
+
+
 def _keys(batch, key, where, seen):
-    keys = text_of(batch.column(key)).to_pylist()
+    keys = _texts(batch, key, where)
     for name in keys:
         if name is None or name == "":
             raise TableError(f"the key column {key!r} of {where} has an empty cell, wanted one key a row")

@@ -125,9 +125,10 @@ def check_success(folder: Path) -> None:
     path = folder / SUCCESS
     if not path.is_file():
         raise JobError("unverified", f"{folder} has no {SUCCESS}, so that it is not finished")
+    with read_errors(path):
+        data = path.read_bytes()
     try:
-        with read_errors(path):
-            told = {**json.loads(path.read_bytes())["sha256"]}
+        told = {**json.loads(data)["sha256"]}
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise JobError("unverified", f"{path} is damaged: {error}") from error
     found = sha256_of_files(folder)

@@ -136,7 +136,8 @@ def _header(path, pieces):
         raise TableError(f"the header of {path} is not UTF-8 text: {_offence(error)}") from error
     # pyarrow wants the header's line to end; in this thread, since one that just starts as the process ends
     # (with an error, say) aborts it
-    names = csv.read_csv(pa.py_buffer(header + b"\n"), csv.ReadOptions(use_threads=False)).column_names
+    header = _UTF8_MARK + header + b"\n"
+    names = csv.read_csv(pa.py_buffer(header), csv.ReadOptions(use_threads=False)).column_names
     rest = [first[end:]] if end < len(first) else []
     return distinct_names(names, path), itertools.chain(rest, pieces)
 
@@ -164,7 +165,8 @@ def _parsed(path, piece, names, row):
             end = last_row_end(piece[: undecodable.start])
             row += _parse(piece[:end], names, []).num_rows if end else 0
             raise TableError(f"row {row} of {path} is not UTF-8 text: {_offence(undecodable)}") from error
-        raise TableError(f"cannot read {path} from row {row} on: {str(error)[:200]}") from error
+        # pyarrow may have other reasons; no text is known that gives it one
+        raise TableError(f"cannot read {path} from row {row}: {str(error)[:200]}") from error  # pragma: no cover
 
 
 def _parse(piece, names, ragged):
@@ -172,6 +174,8 @@ def _parse(piece, names, ragged):
         ragged.append(row)
         return "error"
 
+    if bytes(piece[: len(_UTF8_MARK)]) == _UTF8_MARK:  # the cell's own; pyarrow would take it for a file's
+        piece = _UTF8_MARK + bytes(piece)
     return csv.read_csv(
         pa.py_buffer(piece),
         # one block, in this thread: only then are the numbers of bad rows known

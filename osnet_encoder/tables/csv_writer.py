@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..errors import TableError
 from .csv_text import column_text, is_bare, is_text
 
 __all__ = ["CsvWriter"]
@@ -33,6 +34,7 @@ class CsvWriter:
     def __init__(
         self, path: Path, schema: pa.Schema, codec: str | None = None, numeric: frozenset[str] = frozenset()
     ):
+        self._names = schema.names
         self._bare = [is_bare(field.type) or (is_text(field.type) and field.name in numeric) for field in schema]
         self._file = path.open("xb")
         try:
@@ -50,9 +52,15 @@ class CsvWriter:
         ----------
         batch : pyarrow.RecordBatch
             Of the writer's schema.
+
+        Raises
+        ------
+        TableError
+            If a column holds text that is not UTF-8, as a Parquet file can.
         """
         if batch.num_rows:
-            self._stream.write(_rows(batch, self._bare))
+            texts = [_utf8(name, column) for name, column in zip(self._names, batch.columns, strict=True)]
+            self._stream.write(_rows(texts, self._bare))
 
     def close(self) -> None:
         """Write what is held back, and close the file."""
@@ -60,12 +68,20 @@ class CsvWriter:
             self._stream.close()
 
 
-def _rows(batch, bare):
+def _utf8(name, column):
+    try:
+        text = column_text(column)
+        text.validate(full=True)
+    except (UnicodeDecodeError, pa.ArrowInvalid) as error:
+        raise TableError(f"column {name!r} holds text that is not UTF-8: CSV has no form for it") from error
+    return pc.fill_null(text, "")
+
+
+def _rows(texts, bare):
     """The text of all rows at once: one join over the columns, of which pyarrow makes one buffer."""
     parts: list = []
     between = ""
-    for column, is_number in zip(batch.columns, bare, strict=True):
-        text = pc.fill_null(column_text(column), "")
+    for text, is_number in zip(texts, bare, strict=True):
         if is_number:
             parts += [between, pc.if_else(pc.equal(text, ""), '""', text)]
             between = ","

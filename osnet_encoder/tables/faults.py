@@ -28,7 +28,7 @@ def read_errors(path: str | Path) -> Iterator[None]:
     """
     try:
         yield
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:  # the last for names of columns
         raise TableError(f"cannot read {path}: {_reason(error)}") from error
 
 

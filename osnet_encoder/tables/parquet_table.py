@@ -101,7 +101,9 @@ class ParquetTable:
         wanted = [name for name in self.names if name != without]
         for path in self.files:
             with _opened(path) as file:
+                found, told = 0, file.metadata.num_rows
                 for batch in file.iter_batches(batch_size=_slice_rows(file.metadata, rows), columns=wanted):
+                    found += batch.num_rows
                     read = dict(zip(batch.schema.names, batch.columns, strict=True))
                     columns = [
                         read[field.name] if field.name in read else pa.nulls(batch.num_rows, field.type)
@@ -109,6 +111,8 @@ class ParquetTable:
                     ]
                     # the files' schemas agree, their metadata need not
                     yield pa.RecordBatch.from_arrays(columns, schema=self.schema)
+            if found != told:  # what a file says of itself has no checksum
+                raise TableError(f"{path} is damaged: the number of its rows is {found}, and it says {told}")
 
 
 def files_in_folder(folder: Path) -> list[Path]:

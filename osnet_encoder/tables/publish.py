@@ -133,7 +133,8 @@ def sync_folder(folder: Path) -> None:
     ----------
     folder : Path
     """
-    if hasattr(os, "O_DIRECTORY"):  # elsewhere a folder cannot be opened, nor need it be
+    # On Windows a folder cannot be opened, nor need it be.
+    if hasattr(os, "O_DIRECTORY"):  # pragma: no branch
         _sync(folder, os.O_DIRECTORY)
 
 
