@@ -16,19 +16,22 @@ from osnet_encoder.features import unit_length
 
 from .precision import read_labelled, retrieval
 
-__all__ = ["HISTOGRAM", "draw_people", "main", "measure", "striped_histograms"]
+__all__ = ["HISTOGRAMS", "draw_people", "main", "measure", "striped_histograms"]
 
-HISTOGRAM = "histogram"  # stands among the weights
+# Stand among the weights; whether roots are taken of the shares, so that rare colours count for more.
+HISTOGRAMS = {"histogram": False, "root-histogram": True}
 STRIPES, BINS = 6, 8  # of a crop from head to foot; of each of red, green and blue
 
 
-def striped_histograms(crops: pd.Series, size: tuple[int, int] = (128, 64)) -> np.ndarray:
+def striped_histograms(crops: pd.Series, roots: bool = False, size: tuple[int, int] = (128, 64)) -> np.ndarray:
     """Count the colours of each crop, stripe by stripe: what can be told without any network.
 
     Parameters
     ----------
     crops : Series of str
         Crop strings.
+    roots : bool
+        Take square roots, by which the cosine becomes Bhattacharyya's coefficient.
     size : tuple of 2 ints
         Height and width that each crop is brought to before.
 
@@ -44,7 +47,7 @@ def striped_histograms(crops: pd.Series, size: tuple[int, int] = (128, 64)) -> n
         bins = (levels[..., 0] * BINS + levels[..., 1]) * BINS + levels[..., 2]
         stripes = np.array_split(bins, STRIPES)
         features[row] = np.concatenate([np.bincount(one.ravel(), minlength=BINS**3) / one.size for one in stripes])
-    return unit_length(features)
+    return unit_length(np.sqrt(features) if roots else features)
 
 
 def draw_people(
@@ -101,7 +104,7 @@ def measure(
     labelled : DataFrame
         As of `precision.read_labelled`.
     weights : tuple of str
-        What `OsNetEncoder` takes, or `HISTOGRAM`.
+        What `OsNetEncoder` takes, or one of `HISTOGRAMS`.
     people, draws : int
         How many people are drawn, and how often; draw k has the seed k.
     query, gallery : str
@@ -140,15 +143,19 @@ def measure(
 
 
 def _features(crops, name):
-    if name == HISTOGRAM:
-        return striped_histograms(crops)
+    if name in HISTOGRAMS:
+        return striped_histograms(crops, HISTOGRAMS[name])
     return unit_length(OsNetEncoder(name, on_error="raise").encode(crops))
 
 
 @click.command(context_settings={"show_default": True})
 @click.option("--labels", required=True, type=click.Path(), help="Table of crop, person_id and camera_id.")
 @click.option(
-    "--weights", required=True, multiple=True, metavar="FILE|NAME", help=f"A checkpoint, or `{HISTOGRAM}`."
+    "--weights",
+    required=True,
+    multiple=True,
+    metavar="FILE|NAME",
+    help=f"A checkpoint, {' or '.join(HISTOGRAMS)}.",
 )
 @click.option("--people", default=50, type=click.IntRange(2), help="How many people are drawn.")
 @click.option("--draws", default=20, type=click.IntRange(1), help="How often; draw k has the seed k.")

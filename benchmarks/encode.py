@@ -142,7 +142,7 @@ def main(variants, weights, threads, parts, target, **options):
     for part in PARTS:
         if results.get(part):
             click.echo(f"\n{part}\n\n{render(part, results[part])}")
-    click.echo(f"\n{render_others(results)}")
+    click.echo(f"\n{render_others(results['others_share'])}")
     wrong = disagreements(results)
     for line in wrong:
         click.echo(f"differs: {line}", err=True)

@@ -47,22 +47,22 @@ def render_machine(results: dict) -> str:
         f"Measured {results['made_at'][:10]} with version {results['version']}: {machine['processor']}, "
         f"{machine['processors_used']} of {machine['processors']} processors{memory}, device {machine['device']}; "
         f"{machine['system']}, Python {machine['python']}; {packages}. {settings['crops']} {crops} crops, "
-        f"{settings['rounds']} rounds. {render_others(results)}"
+        f"{settings['rounds']} rounds."
     )
 
 
-def render_others(results: dict) -> str:
+def render_others(share: float | None) -> str:
     """Say how quiet the machine was.
 
     Parameters
     ----------
-    results : dict
+    share : float or None
+        What other programs took of all processors, 0 to 1; None where that is not known.
 
     Returns
     -------
     str
     """
-    share = results["others_share"]
     if share is None:
         return "What other programs took meanwhile is not known."
     verdict = "" if share < 0.05 else ", which is too much for these figures to mean anything"

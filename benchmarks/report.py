@@ -5,13 +5,16 @@ from pathlib import Path
 
 import click
 
-from .layout import render, render_machine
+from .layout import render, render_machine, render_others
 from .results import PARTS, merge, read
 
 __all__ = ["fill", "main"]
 
 # `table` has the ceiling within.
 SHOWN = tuple(part for part in PARTS if part != "ceiling")
+
+# How quiet the machine was is no matter to memory, nor to how alike features are.
+TIMED = tuple(part for part in SHOWN if part not in ("memory", "precision"))
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "performance.md"
 
@@ -55,6 +58,8 @@ def _figures(results, page):
         plot = page.with_name(f"{page.stem}_{part}.png")
         if part in PLOTS and save_plot(part, results[part], plot):
             figures[part] += f"\n\n![{part}]({plot.name})"
+        if part in TIMED:
+            figures[part] += f"\n\n{render_others(results['others_share'][part])}"
     return figures
 
 

@@ -107,7 +107,7 @@ def merge(several: Iterable[dict]) -> dict:
     Returns
     -------
     results : dict
-        What stands beside the rows is of the first, but `others_share` of the worst.
+        What stands beside the rows is of the first. `others_share` is one for each part, that of the worst.
 
     Raises
     ------
@@ -115,13 +115,13 @@ def merge(several: Iterable[dict]) -> dict:
         They are from different machines: their figures do not belong in one table.
     """
     first, *others = several
-    merged = dict(first)
-    for other in others:
-        if other["machine"] != first["machine"]:
-            raise ValueError("the results are from different machines or versions, wanted those of one")
-        for part in PARTS:
-            if part in other:
-                merged[part] = merged.get(part, []) + other[part]
-    shares = [results["others_share"] for results in (first, *others)]
-    merged["others_share"] = None if None in shares else max(shares)
+    if any(other["machine"] != first["machine"] for other in others):
+        raise ValueError("the results are from different machines or versions, wanted those of one")
+    merged = {**first, "others_share": {}}
+    for part in PARTS:
+        having = [results for results in (first, *others) if part in results]
+        if having:
+            merged[part] = [row for results in having for row in results[part]]
+            shares = [results["others_share"] for results in having]
+            merged["others_share"][part] = None if None in shares else max(shares)
     return merged

@@ -175,7 +175,7 @@ def main(archs, labels, size, batch_size, batches, rounds, threads, device, targ
         write(results, target)
     except (OsNetError, OSError, ValueError, Disagreement, ProcessFailed) as error:
         raise click.ClickException(str(error)) from error
-    click.echo(f"\n{render('train', results['train'])}\n\n{render_others(results)}")
+    click.echo(f"\n{render('train', results['train'])}\n\n{render_others(results['others_share'])}")
 
 
 if __name__ == "__main__":

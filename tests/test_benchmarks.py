@@ -229,7 +229,14 @@ def test_weights_are_shown_without_folders():
 def test_results_of_one_machine_are_put_together_and_of_two_are_not():
     one = {"machine": 1, "others_share": 0.0, "column": [1]}
     two = {"machine": 1, "others_share": 0.2, "column": [2], "memory": [3]}
-    assert merge([one, two]) == {"machine": 1, "others_share": 0.2, "column": [1, 2], "memory": [3]}
+    three = {"machine": 1, "others_share": None, "memory": [4], "train": [5]}
+    assert merge([one, two, three]) == {
+        "machine": 1,
+        "others_share": {"column": 0.2, "memory": None, "train": None},
+        "column": [1, 2],
+        "memory": [3, 4],
+        "train": [5],
+    }
     with pytest.raises(ValueError, match=r"^the results are from different machines or versions, wanted those of"):
         merge([one, {**two, "machine": 2}])
 
