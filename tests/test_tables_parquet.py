@@ -150,6 +150,29 @@ def test_pages_are_packed_and_checked_and_metadata_is_added(features_file):
     assert pq.ParquetFile(path).metadata.row_group(0).column(0).compression == "ZSTD"
 
 
+def test_all_values_but_those_of_feature_vectors_are_put_into_dictionaries(tmp_path):
+    kinds = {
+        "id": pa.string(),
+        "a.b": pa.int64(),
+        "feature_vector": pa.list_(pa.float32(), 2),
+        "list": pa.large_list(pa.string()),
+        "struct": pa.struct({"x": pa.string(), "y": pa.list_(pa.float64())}),
+        "map": pa.map_(pa.string(), pa.int32()),
+    }
+    row = {
+        "id": "k", "a.b": 1, "feature_vector": [1, 2], "list": ["a"],
+        "struct": {"x": "b", "y": [0.5]}, "map": [("c", 3)],
+    }  # fmt: skip
+    batch = pa.RecordBatch.from_pylist([row] * 5, pa.schema(kinds.items()))
+    with open_writer(tmp_path / "out.parquet", batch.schema) as writer:
+        writer.write(batch)
+    assert pq.read_table(tmp_path / "out.parquet").to_pylist() == batch.to_pylist()
+    group = pq.read_metadata(tmp_path / "out.parquet").row_group(0)
+    columns = [group.column(at) for at in range(group.num_columns)]
+    plain = [column.path_in_schema for column in columns if "RLE_DICTIONARY" not in column.encodings]
+    assert plain == ["feature_vector.list.element"]
+
+
 def test_a_flipped_byte_is_found_when_it_is_read(tmp_path):
     path = tmp_path / "people.parquet"
     noise = np.random.default_rng(0).integers(0, 2**62, 10_000)

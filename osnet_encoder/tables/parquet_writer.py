@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow import types
 
 __all__ = ["ROW_GROUP_BYTES", "ROW_GROUP_ROWS", "ParquetWriter"]
 
@@ -30,7 +31,13 @@ class ParquetWriter:
         self._schema = schema.with_metadata({**(schema.metadata or {}), **added})
         self._held: list[pa.RecordBatch] = []
         self._held_rows = self._held_bytes = 0
-        self._writer = pq.ParquetWriter(path, self._schema, compression="zstd", write_page_checksum=True)
+        self._writer = pq.ParquetWriter(
+            path,
+            self._schema,
+            compression="zstd",
+            write_page_checksum=True,
+            use_dictionary=[leaf for field in self._schema for leaf in _repeating(field, field.name)],
+        )
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Write rows; they are gathered until they make a row group.
@@ -61,3 +68,19 @@ class ParquetWriter:
             self._writer.write_table(table, row_group_size=rows)
         self._held = []
         self._held_rows = self._held_bytes = 0
+
+
+def _repeating(field, path):
+    """The paths of those leaves whose values may repeat: of feature vectors, a dictionary would hold every number."""
+    kind = field.type
+    if types.is_struct(kind):
+        for child in kind.fields:
+            yield from _repeating(child, f"{path}.{child.name}")
+    elif types.is_map(kind):
+        yield from _repeating(kind.key_field, f"{path}.key_value.key")
+        yield from _repeating(kind.item_field, f"{path}.key_value.value")
+    elif types.is_nested(kind) and hasattr(kind, "value_field"):
+        if not (types.is_fixed_size_list(kind) and types.is_floating(kind.value_type)):
+            yield from _repeating(kind.value_field, f"{path}.list.element")
+    else:
+        yield path
