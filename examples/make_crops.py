@@ -42,7 +42,7 @@ __all__ = [
     "write_table",
 ]
 
-PEOPLE, CAMERAS, CROPS, ROWS = range(4)  # streams of chance that never meet
+PEOPLE, CAMERAS, CROPS, ROWS, WAYS = range(5)  # streams of chance that never meet
 START, FRAMES_A_SECOND, FRAMES_A_DAY = datetime(2024, 5, 6, 8), 25, 25 * 12 * 3600
 COLUMNS = {
     "crop_id": "string",
@@ -66,24 +66,30 @@ class Row(NamedTuple):
 
 
 @lru_cache(maxsize=4096)
-def nth_person(seed: int, identity: int) -> Person:
-    """The person that an identity, counted from 0, is under a seed."""
-    return random_person(np.random.default_rng([seed, PEOPLE, identity]))
+def nth_person(seed: int, identity: int, plain: float = 0.0) -> Person:
+    """The person that an identity, counted from 0, is under a seed; `plain` is that of `random_person`."""
+    return random_person(np.random.default_rng([seed, PEOPLE, identity]), plain)
 
 
 @lru_cache(maxsize=256)
-def nth_camera(seed: int, camera: int) -> Camera:
-    """The camera that a number, counted from 0, is under a seed."""
-    return random_camera(np.random.default_rng([seed, CAMERAS, camera]))
+def nth_camera(seed: int, camera: int, spread: float = 1.0) -> Camera:
+    """The camera that a number, counted from 0, is under a seed; `spread` is that of `random_camera`."""
+    return random_camera(np.random.default_rng([seed, CAMERAS, camera]), spread)
 
 
-def draw_nth_crop(seed: int, identity: int, crop: int, camera: int) -> np.ndarray:
+def draw_nth_crop(
+    seed: int, identity: int, crop: int, camera: int, plain: float = 0.0, spread: float = 1.0
+) -> np.ndarray:
     """Draw one crop, whatever else is drawn.
 
     Parameters
     ----------
     seed, identity, crop, camera : int
         0 or more.
+    plain : float
+        As of `random_person`.
+    spread : float
+        As of `random_camera`.
 
     Returns
     -------
@@ -91,11 +97,17 @@ def draw_nth_crop(seed: int, identity: int, crop: int, camera: int) -> np.ndarra
         RGB.
     """
     rng = np.random.default_rng([seed, CROPS, identity, crop, camera])
-    return draw_crop(nth_person(seed, identity), nth_camera(seed, camera), rng)
+    return draw_crop(nth_person(seed, identity, plain), nth_camera(seed, camera, spread), rng)
 
 
 def draw_rows(
-    identities: int = 20, crops: int = 4, cameras: int = 2, seed: int = 0, missing: float = 0.05
+    identities: int = 20,
+    crops: int = 4,
+    cameras: int = 2,
+    seed: int = 0,
+    missing: float = 0.05,
+    plain: float = 0.0,
+    spread: float = 1.0,
 ) -> Iterator[Row]:
     """Draw the rows of a table, one at a time.
 
@@ -103,24 +115,38 @@ def draw_rows(
     ----------
     identities : int
     crops : int
-        Of each identity; dealt to the cameras in turn.
+        Of each identity; dealt to the cameras in turn. Where there are more cameras than that, each identity
+        passes some of its own.
     cameras : int
     seed : int
     missing : float
         Share of rows without a crop, 0 to 1.
+    plain : float
+        Share of people in plain clothes, 0 to 1; see `random_person`.
+    spread : float
+        How far cameras lie apart in brightness and colour; see `random_camera`.
 
     Yields
     ------
     row : Row
     """
     for identity in range(identities):
+        passed = _passed_cameras(seed, identity, crops, cameras)
         for crop in range(crops):
-            camera = crop % cameras
+            camera = passed[crop % len(passed)]
             rng = np.random.default_rng([seed, ROWS, identity, crop])
             person_id, frame = f"{identity + 1:04d}", int(rng.integers(FRAMES_A_DAY))
-            pixels = None if rng.random() < missing else draw_nth_crop(seed, identity, crop, camera)
+            pixels = None if rng.random() < missing else draw_nth_crop(seed, identity, crop, camera, plain, spread)
             time = START + timedelta(milliseconds=frame * 1000 // FRAMES_A_SECOND)
             yield Row(f"{person_id}_c{camera + 1}_{crop:02d}", person_id, camera + 1, frame, time, pixels)
+
+
+def _passed_cameras(seed, identity, crops, cameras):
+    """All cameras, if there are crops for all; else as many as there are crops, drawn for this identity."""
+    if cameras <= crops:
+        return range(cameras)
+    rng = np.random.default_rng([seed, WAYS, identity])
+    return rng.choice(cameras, crops, replace=False).tolist()
 
 
 def write_table(path: str | Path, rows: Iterable[Row]) -> tuple[int, int]:
@@ -202,7 +228,11 @@ def write_images(folder: str | Path, rows: Iterable[Row]) -> tuple[int, int]:
 @click.option("--cameras", default=2, type=click.IntRange(1), help="How many cameras.")
 @click.option("--seed", default=0, type=click.IntRange(0), help="Chooses people, cameras and all the rest.")
 @click.option("--missing", default=0.05, type=click.FloatRange(0, 1), help="Share of rows without a crop.")
-def main(output, images, identities, crops, cameras, seed, missing):
+@click.option("--plain", default=0.0, type=click.FloatRange(0, 1), help="Share of people in plain, dark clothes.")
+@click.option(
+    "--spread", default=1.0, type=click.FloatRange(0, 2), help="How far cameras differ in brightness and colour."
+)
+def main(output, images, identities, crops, cameras, seed, missing, plain, spread):
     """Draw synthetic people crops into OUTPUT, a table that ends in .csv or .parquet.
 
     The table's columns are crop_id, person_id, camera_id, frame, timestamp and crop, a crop string. Equal options
@@ -210,7 +240,7 @@ def main(output, images, identities, crops, cameras, seed, missing):
     """
     if (output is None) == (images is None):
         raise click.UsageError("give either OUTPUT or --images FOLDER")
-    rows = draw_rows(identities, crops, cameras, seed, missing)
+    rows = draw_rows(identities, crops, cameras, seed, missing, plain, spread)
     rows = tqdm(rows, total=identities * crops, unit="crop", disable=None)
     try:
         written, absent = write_table(output, rows) if images is None else write_images(images, rows)

@@ -16,6 +16,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from examples import make_crops
+from examples.drawing.fabric import U, V, weave
+from examples.drawing.person import Garment
+from examples.drawing.wardrobe import PATTERNS
 from osnet_encoder.crops import decode_crop
 from osnet_encoder.errors import TableError
 
@@ -90,6 +93,15 @@ def test_crops_are_dealt_to_the_cameras_in_turn():
     assert [row.camera_id for row in rows] == [1, 2, 1, 1, 2, 1]
 
 
+def test_with_more_cameras_than_crops_everybody_passes_some_of_their_own():
+    rows = list(make_crops.draw_rows(identities=6, crops=3, cameras=20, missing=1))
+    passed = [{row.camera_id for row in rows if row.person_id == f"{i:04d}"} for i in range(1, 7)]
+    assert all(len(cameras) == 3 and cameras <= set(range(1, 21)) for cameras in passed)
+    assert len({frozenset(cameras) for cameras in passed}) == 6
+    fewer = make_crops.draw_rows(identities=2, crops=3, cameras=20, missing=1)
+    assert [row.camera_id for row in fewer] == [row.camera_id for row in rows[:6]]
+
+
 def test_crops_come_in_many_sizes():
     sizes = {row.crop.shape for row in make_crops.draw_rows(identities=6, missing=0)}
     assert len(sizes) > 20
@@ -104,12 +116,39 @@ def test_no_two_people_are_alike():
     assert max(looks.values()) == 1
 
 
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_every_pattern_shows_both_colours(pattern):
+    for seed in range(8):
+        garment = Garment("shirt", (0.1, 0.1, 0.1), (0.9, 0.9, 0.9), pattern, 0.5, 0.0, seed)
+        texture = weave(garment)
+        assert texture.shape == (3, V, U) and texture.dtype == np.float32
+        assert np.isclose(texture.min(), 0.1) and texture.max() < 0.901
+        assert (texture.max() > 0.45) == (pattern not in ("plain", "logo"))  # a logo comes later, on the chest
+        assert np.array_equal(texture, weave(garment))
+
+
 def test_many_people_share_each_colour():
     people = [make_crops.nth_person(0, identity) for identity in range(400)]
     tops = Counter(tuple(np.round(np.array(person.top.color) * 3)) for person in people)
     common = [count for _, count in tops.most_common(4)]
     assert min(common) >= 20, "fewer than one in twenty share the fourth commonest colour"
     assert sum(common) > 200
+
+
+def test_plain_people_are_darker_greyer_and_rarely_patterned():
+    mixed, plain = ([make_crops.nth_person(0, identity, share) for identity in range(400)] for share in (0, 1))
+    for more, less, reason in (
+        (mixed, plain, lambda person: np.ptp(person.top.color)),
+        (mixed, plain, lambda person: np.mean(person.top.color)),
+        (plain, mixed, lambda person: person.top.pattern == "plain"),
+    ):
+        assert np.mean([reason(person) for person in more]) > 1.1 * np.mean([reason(person) for person in less])
+    assert len(set(plain)) == 400
+
+
+def test_a_share_of_the_people_is_plain():
+    some, plain = ([make_crops.nth_person(1, identity, share) for identity in range(60)] for share in (0.5, 1))
+    assert 15 < sum(one == other for one, other in zip(some, plain, strict=True)) < 45
 
 
 def test_people_look_different_to_the_same_camera_at_the_same_moment():
@@ -121,6 +160,17 @@ def test_people_look_different_to_the_same_camera_at_the_same_moment():
     small = np.array([np.asarray(picture.resize((32, 64))) for picture in seen], float)
     for one, other in itertools.combinations(small, 2):
         assert np.abs(one - other).mean() > 4
+
+
+def test_cameras_differ_as_much_as_is_asked_for():
+    def colours(spread):
+        cameras = [make_crops.nth_camera(0, number, spread) for number in range(40)]
+        return np.std([(*one.gain, one.gamma, one.contrast, one.saturation, one.black) for one in cameras], axis=0)
+
+    assert np.allclose(colours(0), 0)
+    assert np.all(colours(0.5) < 0.6 * colours(1)) and np.all(colours(0.5) > 0.4 * colours(1))
+    near, far = (make_crops.nth_camera(0, 3, spread) for spread in (0, 1))
+    assert (near.path, near.scene_seed, near.noise) == (far.path, far.scene_seed, far.noise)
 
 
 def test_a_person_seen_twice_has_the_same_clothes_in_another_pose():

@@ -1,6 +1,7 @@
 """Synthetic people crops: who walks by, how they stand, what a camera makes of it.
 
 person    what a person looks like                    random_person(rng) -> Person
+wardrobe  what clothes are chosen from
 fabric    the person's clothes and head as textures
 pose      where the joints are at one moment          random_pose(rng) -> Pose
 body      person and pose -> parts in three dimensions

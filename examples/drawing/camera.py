@@ -79,36 +79,38 @@ class Camera:
     scene_seed: int
 
 
-def random_camera(rng: np.random.Generator) -> Camera:
+def random_camera(rng: np.random.Generator, spread: float = 1.0) -> Camera:
     """Draw one camera.
 
     Parameters
     ----------
     rng : numpy.random.Generator
         The only source of chance: equal generators give equal cameras.
+    spread : float
+        How far cameras lie apart in brightness and colour; 0 has them all alike there.
 
     Returns
     -------
     camera : Camera
     """
     direction = np.array([rng.normal(0, 0.5), -rng.uniform(0.1, 0.7), rng.uniform(0.5, 1.0)])
-    gain = np.exp(rng.normal(-0.05, 0.17) + rng.normal(0, 0.05, 3))
+    gain = np.exp(spread * (rng.normal(-0.05, 0.2) + rng.normal(0, 0.05, 3)))
     low = int(rng.integers(110, 190))
     return Camera(
-        path=float(rng.choice([0.0, np.pi / 4, np.pi / 2, -np.pi / 4])),
+        path=float(rng.choice([0.0, np.pi / 4, np.pi / 2, -np.pi / 4], p=[0.3, 0.2, 0.3, 0.2])),
         path_spread=float(rng.uniform(0.15, 0.6)),
         pitch=float(rng.uniform(0.0, 0.5)),
         distance=float(rng.uniform(3.0, 10.0)),
         light=Light(tuple((direction / np.linalg.norm(direction)).tolist()), float(rng.uniform(0.32, 0.7))),
         gain=tuple(gain.tolist()),
-        gamma=float(np.exp(rng.normal(0.05, 0.15))),
-        contrast=float(rng.uniform(0.9, 1.35)),
-        saturation=float(rng.uniform(0.4, 0.95)),
-        black=float(rng.uniform(0.0, 0.06)),
+        gamma=float(np.exp(spread * rng.normal(0.05, 0.18))),
+        contrast=_between(1.3, float(rng.uniform(0.9, 1.7)), spread),
+        saturation=_between(0.55, float(rng.uniform(0.2, 0.9)), spread),
+        black=_between(0.05, float(rng.uniform(0.0, 0.1)), spread),
         detail=float(rng.uniform(0.6, 1.2)),
         blur=float(rng.uniform(0.0, 0.5)),
-        sharpen=float(rng.choice([0.0, rng.uniform(0.4, 1.8)], p=[0.25, 0.75])),
-        noise=float(rng.uniform(0.003, 0.016)),
+        sharpen=float(rng.choice([0.0, rng.uniform(0.5, 2.5)], p=[0.2, 0.8])),
+        noise=float(np.exp(rng.uniform(np.log(0.004), np.log(0.03)))),
         quality=int(rng.integers(45, 95)),
         heights=(low, int(low * rng.uniform(1.1, 1.5))),
         margin=float(rng.uniform(0.0, 0.07)),
@@ -117,6 +119,10 @@ def random_camera(rng: np.random.Generator) -> Camera:
         horizon=float(np.clip(rng.uniform(-0.3, 0.8), 0, 1)),
         scene_seed=int(rng.integers(2**31)),
     )
+
+
+def _between(middle, drawn, spread):
+    return (1 - spread) * middle + spread * drawn
 
 
 def develop(canvas: np.ndarray, camera: Camera, rng: np.random.Generator) -> np.ndarray:
@@ -138,7 +144,7 @@ def develop(canvas: np.ndarray, camera: Camera, rng: np.random.Generator) -> np.
     canvas *= np.float32(255)
     np.minimum(np.maximum(canvas, 0, out=canvas), 255, out=canvas)
     picture = Image.fromarray(np.ascontiguousarray(canvas.astype(np.uint8).transpose(1, 2, 0)))
-    picture = picture.convert("RGB", _color_matrix(camera, float(np.exp(rng.normal(0, 0.1)))))
+    picture = picture.convert("RGB", _color_matrix(camera, float(np.exp(rng.normal(0, 0.13)))))
     picture = picture.point(_tone_table(camera))
     if camera.detail < 0.95:
         small = (max(8, round(width * camera.detail)), max(16, round(height * camera.detail)))

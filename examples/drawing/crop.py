@@ -12,7 +12,7 @@ from .scene import SCENE_SIZE, scene
 
 __all__ = ["draw_crop"]
 
-BYSTANDER_BEHIND, BYSTANDER_BEFORE, THING_BEFORE, CUT_OFF = 0.14, 0.06, 0.06, 0.1
+BYSTANDER_BEHIND, BYSTANDER_BEFORE, THING_BEFORE, CUT_OFF = 0.2, 0.07, 0.12, 0.1
 
 
 def draw_crop(person: Person, camera: Camera, rng: np.random.Generator) -> np.ndarray:

@@ -8,6 +8,7 @@ from functools import lru_cache
 from types import SimpleNamespace
 
 import numpy as np
+from PIL import Image
 
 from .person import Garment, Person
 
@@ -80,6 +81,17 @@ def weave(garment: Garment, height: float = 0.4) -> np.ndarray:
         period = 0.02 + 0.04 * garment.scale
         across, along = COLUMNS * round(0.6 / period) % 1 < 0.45, down % period < period * 0.45
         mask = np.add(across, along, dtype=np.float32) / 2
+    elif garment.pattern == "plaid":  # broad bands and thin lines, each way
+        period = 0.035 + 0.05 * garment.scale
+        turns, falls = COLUMNS * round(0.6 / period) % 1, down / period % 1
+        band, line = rng.uniform(0.3, 0.6), rng.uniform(0.06, 0.14)
+        mask = 0.3 * (turns < band) + 0.3 * (falls < band)
+        mask = mask + 0.4 * ((np.abs(turns - 0.8) < line) | (np.abs(falls - 0.8) < line))
+    elif garment.pattern == "blotches":
+        tall, wide = int(3 + 5 * (1 - garment.scale)), int(4 + 8 * (1 - garment.scale))
+        small = Image.fromarray(np.tile(rng.normal(0, 1, (tall, wide)).astype(np.float32), (1, 3)))
+        noise = np.asarray(small.resize((3 * U, V), Image.Resampling.BICUBIC))[:, U : 2 * U]
+        mask = noise > rng.normal(0.2, 0.3)
     else:  # print: spots of one size, anywhere
         tall = int(2 + 5 * garment.scale)
         spots = rng.random((V // tall + 1, U // 8 * 2)) < rng.uniform(0.12, 0.4)
@@ -146,7 +158,7 @@ def _logo(texture, rng, color, down):
 
 def _sleeve(person):
     garment = person.top
-    if garment.pattern in ("stripes", "checks", "print", "vertical"):
+    if garment.pattern in ("stripes", "checks", "plaid", "print", "blotches", "vertical"):
         texture = weave(garment, 0.32)
     else:
         raglan = garment.pattern == "two-tone" and garment.seed % 2

@@ -8,40 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .wardrobe import BOTTOMS, CLOTH_RGB, MIXED, PLAIN, TOPS
+
 __all__ = ["Bag", "Garment", "Person", "random_person"]
 
 Color = tuple[float, float, float]
-
-# name: (weight as a top, weight as a bottom, red, green, blue)
-CLOTH = {
-    "black": (28, 30, 28, 28, 32),
-    "charcoal": (12, 14, 62, 63, 68),
-    "grey": (11, 8, 132, 132, 134),
-    "white": (15, 2, 226, 226, 224),
-    "navy": (10, 10, 34, 42, 78),
-    "denim": (4, 18, 66, 88, 124),
-    "faded denim": (2, 6, 124, 146, 174),
-    "blue": (5, 1, 48, 92, 172),
-    "sky": (4, 1, 150, 186, 216),
-    "teal": (3, 1, 40, 138, 140),
-    "red": (6, 1, 178, 36, 42),
-    "maroon": (3, 2, 98, 30, 42),
-    "pink": (4, 1, 222, 150, 168),
-    "purple": (2, 1, 100, 64, 128),
-    "green": (3, 1, 46, 112, 72),
-    "olive": (3, 4, 92, 94, 62),
-    "khaki": (4, 6, 166, 148, 116),
-    "cream": (4, 2, 222, 208, 178),
-    "brown": (3, 5, 98, 68, 50),
-    "yellow": (2, 0, 218, 184, 66),
-    "orange": (1, 0, 214, 112, 48),
-}
-CLOTH_RGB = np.array([entry[2:] for entry in CLOTH.values()]) / 255
-CLOTH_RGB += 0.18 * (
-    CLOTH_RGB.mean(axis=1, keepdims=True) - CLOTH_RGB
-)  # cloth in daylight is duller than its name
-TOP_WEIGHTS = np.array([entry[0] for entry in CLOTH.values()], float)
-BOTTOM_WEIGHTS = np.array([entry[1] for entry in CLOTH.values()], float)
 
 SKIN = (
     np.array([(236, 200, 176), (222, 180, 150), (200, 152, 120), (164, 116, 86), (116, 78, 58), (80, 54, 42)])
@@ -50,18 +21,6 @@ SKIN = (
 HAIR = np.array([(24, 20, 20), (46, 34, 28), (84, 58, 40), (130, 98, 64), (176, 144, 96), (150, 148, 146)]) / 255
 SHOE = np.array([(30, 30, 32), (226, 226, 224), (120, 122, 126), (92, 62, 44), (40, 54, 96), (172, 44, 48)]) / 255
 
-TOPS = {  # kind: (weight, sleeve as a share of the arm, height of the hem, room around the body)
-    "t-shirt": (30, 0.30, 0.475, 0.007),
-    "tank top": (4, 0.0, 0.485, 0.004),
-    "shirt": (12, 1.0, 0.470, 0.007),
-    "long sleeve": (12, 1.0, 0.480, 0.006),
-    "hoodie": (12, 1.0, 0.465, 0.015),
-    "jacket": (17, 1.0, 0.470, 0.014),
-    "coat": (7, 1.0, 0.330, 0.017),
-    "dress": (6, 0.25, 0.310, 0.006),
-}
-BOTTOMS = {"trousers": 34, "jeans": 30, "leggings": 10, "shorts": 17, "skirt": 9}
-PATTERNS = {"plain": 44, "stripes": 13, "vertical": 4, "checks": 9, "logo": 14, "print": 8, "two-tone": 8}
 HAIRSTYLES = ("bald", "short", "full", "bob", "long", "tail", "bun")
 BAGS = {"none": 42, "backpack": 24, "shoulder bag": 15, "handbag": 9, "carrier": 10}
 
@@ -73,11 +32,11 @@ class Garment:
     Parameters
     ----------
     kind : str
-        A key of `TOPS` or `BOTTOMS`.
+        A key of `wardrobe.TOPS` or `wardrobe.BOTTOMS`.
     color, second : tuple of 3 floats
         RGB, 0 to 1; the second is the pattern's.
     pattern : str
-        A key of `PATTERNS`.
+        A key of `wardrobe.PATTERNS`.
     scale : float
         Size of the pattern, 0 (fine) to 1 (coarse).
     room : float
@@ -168,18 +127,22 @@ class Person:
     mask: bool
 
 
-def random_person(rng: np.random.Generator) -> Person:
+def random_person(rng: np.random.Generator, plain: float = 0.0) -> Person:
     """Draw one identity.
 
     Parameters
     ----------
     rng : numpy.random.Generator
         The only source of chance: equal generators give equal people.
+    plain : float
+        Probability of plain clothes, dark or grey and mostly without a pattern: people in them are told apart by
+        cut, bag, hair and build rather than by colour.
 
     Returns
     -------
     person : Person
     """
+    wear = PLAIN if plain > 0 and rng.random() < plain else MIXED
     curve = float(np.clip(rng.choice([0.15, 0.85]) + rng.normal(0, 0.15), 0, 1))
     kind = _pick(rng, {k: 0 if k == "dress" and curve < 0.5 else v[0] for k, v in TOPS.items()})
     _, sleeve, hem, room = TOPS[kind]
@@ -187,8 +150,8 @@ def random_person(rng: np.random.Generator) -> Person:
         rng, {k: 0 if k in ("skirt", "leggings") and curve < 0.5 else w for k, w in BOTTOMS.items()}
     )
     girth = float(np.clip(np.exp(rng.normal(0, 0.11)), 0.82, 1.35))
-    hat = _pick(rng, {"none": 80, "cap": 11, "beanie": 5, "hood": 12 if kind == "hoodie" else 0})
-    top = _garment(rng, kind, TOP_WEIGHTS, room * rng.uniform(0.7, 1.4))
+    hat = _pick(rng, {**wear.hats, "hood": wear.hats["hood"] if kind == "hoodie" else 0})
+    top = _garment(rng, wear, kind, wear.tops, room * rng.uniform(0.7, 1.4))
     return Person(
         girth=girth,
         curve=curve,
@@ -198,21 +161,21 @@ def random_person(rng: np.random.Generator) -> Person:
         head=float(np.clip(rng.normal(1, 0.05), 0.88, 1.14)),
         skin=_vary(rng, SKIN[rng.choice(6, p=[0.25, 0.3, 0.22, 0.1, 0.08, 0.05])], 0.02),
         hair=str(rng.choice(HAIRSTYLES, p=_hair_shares(curve))),
-        hair_color=_vary(rng, HAIR[rng.choice(6, p=[0.46, 0.22, 0.13, 0.07, 0.05, 0.07])], 0.02),
+        hair_color=_vary(rng, HAIR[rng.choice(6, p=wear.hair)], 0.02),
         hat=hat,
-        hat_color=top.color if hat == "hood" else _cloth(rng, TOP_WEIGHTS),
+        hat_color=top.color if hat == "hood" else _cloth(rng, wear.tops),
         top=top,
-        inner=_garment(rng, "t-shirt", TOP_WEIGHTS, 0.004),
-        bottom=_garment(rng, bottom_kind, BOTTOM_WEIGHTS, 0.0),
+        inner=_garment(rng, wear, "t-shirt", wear.tops, 0.004),
+        bottom=_garment(rng, wear, bottom_kind, wear.bottoms, 0.0),
         shoes=_vary(rng, SHOE[rng.choice(6, p=[0.42, 0.24, 0.12, 0.12, 0.05, 0.05])], 0.03),
         sleeve=float(np.clip(sleeve + (rng.uniform(-0.08, 0.14) if 0 < sleeve < 1 else 0), 0, 1)),
         hem=float(hem + rng.normal(0, 0.012)),
         opening=float(rng.uniform(0.025, 0.11)) if kind in ("jacket", "coat") and rng.random() < 0.6 else 0.0,
         leg_cover=_leg_cover(rng, bottom_kind),
         bag=Bag(
-            _pick(rng, BAGS), _cloth(rng, TOP_WEIGHTS), int(rng.choice([-1, 1])), float(rng.uniform(0.75, 1.25))
+            _pick(rng, BAGS), _cloth(rng, wear.tops), int(rng.choice([-1, 1])), float(rng.uniform(0.75, 1.25))
         ),
-        scarf=_cloth(rng, TOP_WEIGHTS) if kind in ("coat", "jacket") and rng.random() < 0.2 else None,
+        scarf=_cloth(rng, wear.tops) if kind in ("coat", "jacket") and rng.random() < 0.2 else None,
         glasses=bool(rng.random() < 0.25),
         beard=bool(curve < 0.5 and rng.random() < 0.15),
         mask=bool(rng.random() < 0.04),
@@ -239,16 +202,16 @@ def _leg_cover(rng, kind):
     return float(rng.choice([1.0, rng.uniform(0.72, 0.88)], p=[0.85, 0.15]))
 
 
-def _garment(rng, kind, weights, room):
-    pattern = _pick(rng, PATTERNS)
-    if weights is BOTTOM_WEIGHTS:
+def _garment(rng, wear, kind, weights, room):
+    pattern = _pick(rng, wear.patterns)
+    if weights is wear.bottoms:
         pattern = "checks" if kind in ("shorts", "skirt") and pattern in ("checks", "print") else "plain"
         room = {"leggings": 0.0, "skirt": 0.006}.get(kind, float(rng.choice([0.002, 0.006, 0.013])))
     color = np.array(_cloth(rng, weights))
     if kind == "jeans":
         color = CLOTH_RGB[rng.choice([1, 4, 4, 5, 5, 5, 6])]
-    second = np.array(_cloth(rng, TOP_WEIGHTS))
-    if np.abs(second - color).sum() < 0.5:  # a pattern has to be seen
+    second = np.array(_cloth(rng, wear.tops))
+    if np.abs(second - color).sum() < wear.contrast:  # a pattern has to be seen
         second = np.full(3, 0.88) if color.mean() < 0.5 else np.full(3, 0.13)
     return Garment(
         kind,

@@ -173,6 +173,8 @@ def _roughen(picture, rng):
     slow = Image.fromarray(rng.normal(0, 1, (5, 11)).astype(np.float32)).resize(
         SCENE_SIZE, Image.Resampling.BICUBIC
     )
-    grain = Image.fromarray(rng.normal(0, 1, (height // 2, width // 2)).astype(np.float32)).resize(SCENE_SIZE)
-    factor = 1 + 0.13 * np.asarray(slow) + rng.uniform(0.04, 0.16) * np.asarray(grain)
-    return Image.fromarray(np.clip(pixels * factor[..., None], 0, 255).astype(np.uint8))
+    coarse = Image.fromarray(rng.normal(0, 1, (height // 2, width // 2)).astype(np.float32)).resize(SCENE_SIZE)
+    fine = rng.normal(0, 1, (height, width)).astype(np.float32)
+    strength = rng.uniform(0.04, 0.3)  # from smooth plaster to granite and leaves
+    factor = 1 + 0.13 * np.asarray(slow) + strength * (0.8 * np.asarray(coarse) + 0.5 * fine)
+    return Image.fromarray(np.clip(pixels * np.maximum(factor, 0.1)[..., None], 0, 255).astype(np.uint8))
