@@ -68,7 +68,7 @@ Every option can also be set in the environment (OSNET_WEIGHTS, OSNET_BATCH_SIZE
     "--weights",
     metavar="FILE|NAME",
     help="Checkpoint (.pth, .pth.tar-N, .safetensors, .onnx), the name of "
-    "a published one (osnet_x1_0_msmt17, ...), or untrained:osnet_x0_25 to try things out.",
+    "a published one (osnet_x1_0_msmt17, ...), or untrained:osnet_x0_25.  [default: those of the package]",
 )
 @click.option("--column", metavar="NAME", help="Column of the crops.  [default: the one that holds crop strings]")
 @click.option(
@@ -218,10 +218,6 @@ def main(**options):
       osnet-encode labels.csv features.parquet --cells path --column img_path --weights market.pth
       osnet-encode people.parquet features/ --weights market.pth --part-rows 65536
     """
-    if options["weights"] is None:
-        from osnet_encoder.encoder import NO_WEIGHTS
-
-        raise click.UsageError(NO_WEIGHTS)
     if options["cells"] != "crop" and options["column"] is None:
         raise click.UsageError(
             f"--cells {options['cells']} needs --column: only crop strings are found by looking"

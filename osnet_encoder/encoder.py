@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 
 from .batches import BatchEncoder
+from .built_in import DEFAULT_WEIGHTS
 from .columns import cut, is_series, open_column
 from .crops import LIMITS, decode_crop
 from .engines import count_cpus, open_engine
@@ -19,16 +20,11 @@ from .reports import Encoded, EncodeReport
 from .version import __version__
 from .weights import load
 
-__all__ = ["CELLS", "NO_WEIGHTS", "PARALLEL", "EncodeReport", "Encoded", "OsNetEncoder"]
+__all__ = ["CELLS", "PARALLEL", "EncodeReport", "Encoded", "OsNetEncoder"]
 
 CELLS = ("crop", "path", "image")
 
 PARALLEL = ("threads", "processes")
-
-NO_WEIGHTS = (
-    "no weights given; name a checkpoint (.pth, .pth.tar-N, .safetensors, .onnx), a published one such as "
-    "osnet_x1_0_msmt17, or untrained:osnet_x0_25 to try things out"
-)
 
 
 class OsNetEncoder:
@@ -36,9 +32,9 @@ class OsNetEncoder:
 
     Parameters
     ----------
-    weights : str or path
-        A checkpoint (.pth, .pth.tar-N, .safetensors, .onnx), a published one's name, or
-        `untrained:VARIANT`; see `weights.load`.
+    weights : str or path, optional
+        A checkpoint (.pth, .pth.tar-N, .safetensors, .onnx), a published one's name, or `untrained:VARIANT`; see
+        `weights.load`. Left out, those that come with the package.
     engine : "auto", "onnx", "openvino" or "torch"
         Auto is torch on CUDA; on the CPU onnx, but openvino for bf16 and for OpenVINO's own files.
     device : str
@@ -140,7 +136,7 @@ class OsNetEncoder:
             raise ValueError(f"batch_size must be at least 1, found {batch_size}")
         weights = _same("weights", weights, "weight_filepath", weight_filepath)
         if weights is None:
-            raise WeightsError(NO_WEIGHTS)
+            weights = DEFAULT_WEIGHTS
         if GPU is not None:
             device = _same("device", None if device == "auto" else device, "GPU", "cuda" if GPU else "cpu")
         height, width = patch_size or (None, None)

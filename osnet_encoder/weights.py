@@ -1,7 +1,8 @@
 """Weights: find what the user named, read it safely, say which OSNet it is, and fit it tensor by tensor.
 
 What may be named: a file (`.pth`, `.pt`, `.pth.tar-60`, `.safetensors`, `.onnx`, the `.xml` of OpenVINO), one of
-`zoo.ZOO`, or `untrained:` and a variant. Half a fit is no fit: what does not fit is an error that says why.
+`zoo.ZOO`, or `builtin:` or `untrained:` and a variant. Half a fit is no fit: what does not fit is an error that
+says why.
 """
 
 import difflib
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from .built_in import BUILT_IN, PREFIX, built_in_file
 from .checkpoints import read_checkpoint, write_checkpoint
 from .errors import WeightsError
 from .fit import detect_variant, fit_tensors
@@ -108,7 +110,7 @@ def load(
     Parameters
     ----------
     name : str or path
-        A file that exists; else `untrained:` and a variant; else a name of the zoo.
+        A file that exists; else `builtin:` or `untrained:` and a variant; else a name of the zoo.
     offline : bool, optional
         For a name of the zoo, as of `zoo.fetch`.
     cache_dir : path, optional
@@ -129,6 +131,8 @@ def load(
     if not source or not _is_there(path):  # an empty path is the working folder
         if source.startswith(UNTRAINED):
             return _untrained(source)
+        if source.startswith(PREFIX):
+            return _built_in(source)
         if source not in ZOO:
             raise WeightsError(_unknown(source))
         path = fetch(ZOO[source], offline=offline, cache_dir=cache_dir)
@@ -145,6 +149,7 @@ def save(
     spec: PatchSpec,
     normalize: bool,
     metadata: Mapping[str, Any] | None = None,
+    half: bool = False,
 ) -> None:
     """Write weights as safetensors, with all that `load` must know to use them; whole or not at all.
 
@@ -160,11 +165,13 @@ def save(
         Whether features are to be scaled to unit length.
     metadata : mapping, optional
         Whatever else is to be kept, fit for JSON.
+    half : bool
+        Round to float16, for a file of half the size; `load` widens it again.
 
     Raises
     ------
     WeightsError
-        The tensors are not those of an OSNet, or the file cannot be written.
+        The tensors are not those of an OSNet, `half` has no room for one of them, or the file cannot be written.
     ValueError, TypeError
         `metadata` has a key that is written anyway, or is not fit for JSON.
     """
@@ -174,7 +181,20 @@ def save(
     ours = describe_network(variant, spec, normalize, neck)
     if taken := sorted(ours.keys() & (metadata or {}).keys()):
         raise ValueError(f"metadata must not hold {', '.join(taken)}: written anyway")
-    write_checkpoint(path, fitted, {**ours, **(metadata or {})})
+    write_checkpoint(path, _halved(path, fitted) if half else fitted, {**ours, **(metadata or {})})
+
+
+def _halved(path, tensors):
+    with np.errstate(over="ignore"):
+        halved = {
+            name: array.astype(np.float16) if array.dtype == np.float32 else array
+            for name, array in tensors.items()
+        }
+    if past := [repr(name) for name, array in halved.items() if not np.isfinite(array).all()]:
+        raise WeightsError(
+            f"{path}: {', '.join(past[:3])} holds numbers past float16's range, in {len(past)} tensors"
+        )
+    return halved
 
 
 def _is_there(path):
@@ -195,12 +215,24 @@ def _unknown(source):
     if _FILE_NAME.search(source):
         return f"no file {source!r}"
     untrained = [UNTRAINED + variant for variant in VARIANTS]
-    close = difflib.get_close_matches(source, [*ZOO, *untrained], n=1)
+    built_in = [PREFIX + variant for variant in BUILT_IN]
+    close = difflib.get_close_matches(source, [*ZOO, *built_in, *untrained], n=1)
     meant = f" (did you mean {close[0]!r}?)" if close else ""
     return (
         f"no weights {source!r}: no such file, and no name of the zoo{meant}; the zoo has {', '.join(ZOO)}; "
-        f"{untrained[0]} and its like are weights by formula, for trying out"
+        f"the package has {', '.join(built_in)}; {untrained[0]} and its like are by formula, for trying out"
     )
+
+
+def _built_in(source):
+    variant = source.removeprefix(PREFIX)
+    if variant not in BUILT_IN:
+        raise WeightsError(f"no built-in weights of {variant!r}; there are those of {', '.join(BUILT_IN)}")
+    _log.info(
+        "built-in weights, trained on drawn people; better ones for real people are those trained on photographs, "
+        "such as osnet_x1_0_msmt17, or your own by osnet-train"
+    )
+    return _weights(source, built_in_file(variant))
 
 
 def _untrained(source):

@@ -57,7 +57,6 @@ def test_the_summary_as_json_is_the_last_line_of_output(table):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["in.csv", "out.csv"], 2, "no weights given; name a checkpoint"),
         (["in.csv"], 2, "Missing argument 'OUTPUT'"),
         (["in.csv", "out.csv", "--weights", UNTRAINED, "--batch-size", "0"], 2, "0 is not in the range x>=1"),
         (["in.csv", "out.csv", "--weights", UNTRAINED, "--patch-size", "256"], 2, "'256' is not HEIGHTxWIDTH"),

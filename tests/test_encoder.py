@@ -7,7 +7,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from osnet_encoder import CropError, EngineError, OsNetEncoder, WeightsError
+from osnet_encoder import CropError, EngineError, OsNetEncoder
+from osnet_encoder.built_in import DEFAULT_WEIGHTS
 from osnet_encoder.crops import encode_crop
 from osnet_encoder.engines.devices import count_cuda_devices
 from osnet_encoder.features import stack_features
@@ -232,11 +233,11 @@ def test_an_argument_that_makes_no_sense_is_refused(wrong, message):
         OsNetEncoder(**{"weights": UNTRAINED, **wrong})
 
 
-def test_leaving_the_weights_out_says_what_the_choices_are():
-    with pytest.raises(
-        WeightsError, match="no weights given; name a checkpoint .* osnet_x1_0_msmt17, or untrained:"
-    ):
-        OsNetEncoder()
+def test_leaving_the_weights_out_takes_those_of_the_package_and_says_so(caplog):
+    with caplog.at_level("INFO"):
+        encoder = OsNetEncoder(device="cpu")
+    assert encoder.weights.source == DEFAULT_WEIGHTS
+    assert "built-in weights, trained on drawn people; better ones for real people are " in caplog.text
 
 
 @pytest.mark.parametrize("column", [CELLS[0], CELLS[0].encode(), CROPS[0], pd.DataFrame({"crop": CELLS})])

@@ -11,6 +11,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from osnet_encoder.built_in import BUILT_IN
 from source import CODE, ROOT, modules
 
 SETTINGS = configparser.ConfigParser()
@@ -61,7 +62,8 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
     installed = {f"osnet_encoder/{module.path.relative_to(ROOT).as_posix()}" for module in modules()}
     installed = {name.replace("osnet_encoder/osnet_encoder/", "osnet_encoder/") for name in installed}
     found = {name for name in wheel.namelist() if ".dist-info/" not in name}
-    assert found == installed | {"osnet_encoder/py.typed"}
+    beside = {"py.typed", "builtin/README.md", *(f"builtin/{variant}.safetensors" for variant in BUILT_IN)}
+    assert found == installed | {f"osnet_encoder/{name}" for name in beside}
 
 
 def test_the_wheel_carries_its_licence_its_readme_and_its_commands(wheel):

@@ -126,8 +126,8 @@ def test_parameters_reach_the_encoder():
 def test_a_parameter_that_makes_no_sense_is_refused_by_fit():
     with pytest.raises(ValueError, match="cells must be one of crop, path, image, found 'url'"):
         new(cells="url").fit(CELLS)
-    with pytest.raises(WeightsError, match="^no weights given; name a checkpoint"):
-        OsNetTransformer().fit(CELLS)
+    with pytest.raises(WeightsError, match="^no file 'gone.pth'"):
+        OsNetTransformer("gone.pth").fit(CELLS)
 
 
 def test_columns_are_named_after_the_column(fitted):

@@ -366,7 +366,7 @@ def test_an_unknown_name_is_told_the_names_that_there_are(tmp_path, monkeypatch,
         load(name)
     assert str(caught.value) == (
         f"no weights {name!r}: no such file, and no name of the zoo{meant}; the zoo has {ZOO_NAMES}; "
-        "untrained:osnet_x1_0 and its like are weights by formula, for trying out"
+        "the package has builtin:osnet_x0_25; untrained:osnet_x1_0 and its like are by formula, for trying out"
     )
 
 

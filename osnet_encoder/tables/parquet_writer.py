@@ -71,7 +71,7 @@ class ParquetWriter:
 
 
 def _repeating(field, path):
-    """The paths of those leaves whose values may repeat: of feature vectors, a dictionary would hold every number."""
+    """The paths of the leaves whose values may repeat; a dictionary of feature vectors would hold every number."""
     kind = field.type
     if types.is_struct(kind):
         for child in kind.fields:
