@@ -270,6 +270,33 @@ def test_saving_twice_gives_the_same_bytes(tmp_path, small):
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
+def test_weights_can_be_saved_at_half_the_size(path, small):
+    save(path, small, spec=PatchSpec(), normalize=False, half=True)
+    whole = path.with_name("whole.safetensors")
+    save(whole, small, spec=PatchSpec(), normalize=False)
+    assert path.stat().st_size < 0.6 * whole.stat().st_size
+    for name, tensor in load(path).tensors.items():
+        rounded = small[name].astype(np.float16) if small[name].dtype == np.float32 else small[name]
+        assert tensor.dtype == small[name].dtype
+        assert np.array_equal(tensor, rounded.astype(tensor.dtype))
+
+
+def test_numbers_that_half_precision_has_not_are_refused(path, small):
+    small["conv1.bn.running_var"] = np.full_like(small["conv1.bn.running_var"], 1e5)
+    with pytest.raises(
+        WeightsError, match=r": 'conv1.bn.running_var' holds numbers past float16's range, in 1 tensor"
+    ):
+        save(path, small, spec=PatchSpec(), normalize=False, half=True)
+    assert not path.exists()
+
+
+def test_the_package_has_weights_of_some_variants_only():
+    with pytest.raises(
+        WeightsError, match="^no built-in weights of 'osnet_x1_0'; there are those of osnet_x0_25$"
+    ):
+        load("builtin:osnet_x1_0")
+
+
 def test_half_a_network_is_not_saved(path, small):
     del small["fc.0.bias"]
     message = f"{path} does not fit osnet_x0_25: 1 missing ('fc.0.bias')"
