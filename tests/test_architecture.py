@@ -57,8 +57,11 @@ ROOMS = {
     "engines.devices": Room("errors", top="joblib"),
     "engines.several": Room(),
     "engines.torch": Room("errors variants osnet engines.devices", top="torch"),
-    "engines.onnx": Room("errors metadata patches variants graph engines.devices", top="numpy onnxruntime"),
-    "engines.openvino": Room("errors patches graph engines.devices", top="numpy openvino"),
+    "engines.batch_size": Room("variants"),
+    "engines.onnx": Room(
+        "errors metadata patches graph engines.batch_size engines.devices", top="numpy onnxruntime"
+    ),
+    "engines.openvino": Room("errors patches graph engines.batch_size engines.devices", top="numpy openvino"),
     "engines": Room(
         "errors patches engines.devices engines.several engines.torch engines.onnx engines.openvino",
         inside="torch",

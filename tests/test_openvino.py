@@ -102,6 +102,16 @@ def test_precision_is_never_lowered_unasked():
     assert np.max(np.abs(opened.run(patches) - exact) / exact.max(axis=1, keepdims=True)) <= 2e-5
 
 
+def test_calls_of_any_size_give_the_same_features():
+    weights = load("untrained:osnet_x0_25")
+    opened = open_engine(weights, "openvino", "cpu", height=64, width=32)
+    assert opened.batch_size == 8
+    patches = draw_patches(19, 64, 32)
+    together = opened.run(patches)  # two calls of the size that it is compiled for, and one of what is left
+    apart = np.concatenate([opened.run(patches[at : at + 1]) for at in range(len(patches))])
+    assert np.max(np.abs(together - apart) / apart.max(axis=1, keepdims=True)) <= 2e-5
+
+
 def test_bf16_is_close_where_the_processor_has_it_and_an_error_elsewhere():
     weights = load("untrained:osnet_x0_25")
     if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):

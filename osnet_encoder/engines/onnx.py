@@ -10,15 +10,12 @@ from ..errors import EngineError, WeightsError
 from ..graph import INPUT, OUTPUT, build_graph, build_preprocessing
 from ..metadata import METADATA_KEY, read_description
 from ..patches import PatchSpec
-from ..variants import find_variant
+from .batch_size import batch_in_cache
 from .devices import absent_device, parse_device
 
 __all__ = ["OnnxEngine"]
 
 _FLOATS = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
-
-# Bytes, with some room: cores of servers and laptops have 1 to 2 MiB of their own, and share more.
-_CACHE = 4 * 2**20
 
 # What the output of features is usually called, in networks that have others beside it.
 _FEATURE_NAMES = frozenset(("features", "feature", "feature_vector", "feat", "embedding", "embeddings"))
@@ -64,7 +61,7 @@ class OnnxEngine:
             self.spec = dataclasses.replace(weights.spec, **spec_changes)
             self.variant = weights.variant
             if device == "cpu":
-                self.batch_size = _batch_in_cache(self.variant, self.spec)
+                self.batch_size = batch_in_cache(self.variant, self.spec)
             self.normalize = weights.normalize
             model = build_graph(weights.variant, weights.tensors, self.spec)
             self._network = _Session(model.SerializeToString(), device, OUTPUT)
@@ -96,20 +93,6 @@ class OnnxEngine:
         if stacked.ndim != 2:
             raise EngineError(f"output {self._network.output!r} has shape {stacked.shape}, wanted (N, D)")
         return stacked.astype(np.float32, copy=False)
-
-
-def _batch_in_cache(variant, spec):
-    """How many patches to a call, so that what one layer hands to the next stays in a core's own cache.
-
-    Instance norms read it twice, so for the wide networks a batch of 8 is a tenth slower than one of 2; the
-    thin ones gain from fewer calls.
-    """
-    stem, stage = find_variant(variant).channels[:2]
-    pixels = spec.height * spec.width
-    largest = 4 * max(
-        stem * pixels // 4, stage * pixels // 16
-    )  # bytes of float32 a patch, behind the stem or conv2
-    return min(max(_CACHE // largest, 1), 8)
 
 
 class _Session:

@@ -11,6 +11,7 @@ from openvino.preprocess import PrePostProcessor
 from ..errors import EngineError
 from ..graph import build_graph
 from ..patches import PatchSpec
+from .batch_size import batch_in_cache
 from .devices import absent_device
 
 __all__ = ["OpenVinoEngine"]
@@ -23,6 +24,9 @@ _CONVERTED = "conversion_parameters"
 
 class OpenVinoEngine:
     """A network compiled into as many single-threaded streams as there are threads.
+
+    It is compiled for calls of `batch_size` patches, which run up to a quarter faster than those of a network
+    that takes any number. What a call has left over goes to one that does, compiled when it is first wanted.
 
     Parameters
     ----------
@@ -45,7 +49,6 @@ class OpenVinoEngine:
     """
 
     name = "openvino"
-    batch_size = 8
 
     def __init__(self, weights, device, threads, precision, spec_changes, output=None):
         if device != "cpu":
@@ -56,10 +59,17 @@ class OpenVinoEngine:
         if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             raise EngineError("this processor has no bf16 arithmetic; use precision='fp32'")
         self.device, self.precision, self.callers = device, precision, threads
+        self.batch_size = 8
+        settings = {
+            "INFERENCE_PRECISION_HINT": _HINTS[precision],
+            "NUM_STREAMS": threads,
+            "INFERENCE_NUM_THREADS": threads,
+        }
         try:
             if hasattr(weights, "tensors"):
                 self.variant, self.normalize = weights.variant, weights.normalize
                 self.spec = dataclasses.replace(weights.spec, **spec_changes)
+                self.batch_size = batch_in_cache(self.variant, self.spec)
                 graph = build_graph(weights.variant, weights.tensors, self.spec)
                 model = core.read_model(graph.SerializeToString())
                 self._output = 0
@@ -68,35 +78,55 @@ class OpenVinoEngine:
                 model = core.read_model(weights.path)
                 self._output = _choose_output(model, output)
                 self.spec, model = _take_patches(model, spec_changes)
-            self._compiled = core.compile_model(
-                model,
-                "CPU",
-                {
-                    "INFERENCE_PRECISION_HINT": _HINTS[precision],
-                    "NUM_STREAMS": threads,
-                    "INFERENCE_NUM_THREADS": threads,
-                },
-            )
+            self._any = _Compiled(core, model.clone(), settings)
+            model.reshape([self.batch_size, self.spec.height, self.spec.width, 3])
+            self._whole = _Compiled(core, model, settings)
+            # A first run shows what no file says for certain: that it works, and how long a vector is.
+            blank = np.zeros((self.batch_size, self.spec.height, self.spec.width, 3), np.uint8)
+            self.feature_dim = self.run(blank).shape[1]
+        except EngineError:
+            raise
         except RuntimeError as error:
             raise EngineError(f"OpenVINO cannot open {weights.source}: {_first_line(error)}") from error
-        self._requests = threading.local()
-        # A first run shows what no file says for certain: that it works, and how long a vector is.
-        self.feature_dim = self.run(np.zeros((1, self.spec.height, self.spec.width, 3), np.uint8)).shape[1]
 
     def run(self, patches):
         """Turn patches into features; see `Engine.run`."""
-        request = getattr(self._requests, "mine", None)
-        if request is None:
-            request = self._requests.mine = self._compiled.create_infer_request()
+        step = self.batch_size
+        calls = [patches[start : start + step] for start in range(0, len(patches), step)]
+        answers = [(self._whole if len(call) == step else self._any).run(call, self._output) for call in calls]
+        return answers[0] if len(answers) == 1 else np.concatenate(answers)
+
+
+class _Compiled:
+    """A model that is compiled when it is first run, with a request for each thread that runs it."""
+
+    def __init__(self, core, model, settings):
+        self._core, self._model, self._settings = core, model, settings
+        self._network = None
+        self._compiling = threading.Lock()
+        self._requests = threading.local()
+
+    def run(self, patches, output):
         try:
+            request = self._request()
             request.infer({0: patches}, share_inputs=True)
         except RuntimeError as error:
             raise EngineError(f"OpenVINO failed on {patches.shape}: {_first_line(error)}") from error
-        found = request.get_output_tensor(self._output).data
+        found = request.get_output_tensor(output).data
         if found.ndim < 2 or found[0].size != found.shape[1]:
-            raise EngineError(f"output {self._output} has shape {found.shape}, wanted (N, D)")
+            raise EngineError(f"output {output} has shape {found.shape}, wanted (N, D)")
         # A copy: the request writes its next answer into the same place.
         return found.reshape(len(found), -1).astype(np.float32)
+
+    def _request(self):
+        """This thread's own."""
+        request = getattr(self._requests, "mine", None)
+        if request is None:
+            with self._compiling:
+                if self._network is None:
+                    self._network = self._core.compile_model(self._model, "CPU", self._settings)
+            request = self._requests.mine = self._network.create_infer_request()
+        return request
 
 
 def _choose_output(model, name):
