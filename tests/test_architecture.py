@@ -75,7 +75,8 @@ ROOMS = {
         inside="pandas",
     ),
     "job": Room(
-        "errors metadata missing features patches reports tables crop_column", top="numpy pyarrow filelock"
+        "errors metadata missing features patches pipeline reports engines.devices tables crop_column",
+        top="numpy pyarrow filelock",
     ),
     "accessor": Room("errors missing crops features encoder", top="numpy pandas"),
     "transformer": Room("errors crops encoder", top="numpy sklearn"),

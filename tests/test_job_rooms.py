@@ -1,5 +1,6 @@
 """The rooms of `job`, each on its own: what no whole job, run in order, would come to."""
 
+import hashlib
 import json
 import os
 from dataclasses import replace
@@ -55,6 +56,22 @@ def made(table, encoder):
     job.manifest = _settled(job, Manifest(), found)
     make_parts(job, found, survey, None)
     return job, found, survey
+
+
+def test_every_byte_of_every_file_of_an_input_counts_block_by_block(tmp_path, monkeypatch):
+    monkeypatch.setattr("osnet_encoder.job.fingerprint._BLOCK", 8)
+    monkeypatch.setattr("osnet_encoder.job.fingerprint._PIECE", 3)
+    texts = [bytes(range(20)), b"", b"12345678"]
+    files = [tmp_path / f"{number}.csv" for number in range(len(texts))]
+    for file, text in zip(files, texts, strict=True):
+        file.write_bytes(text)
+    contents = read_input(files).contents
+    for text, told in zip(texts, contents, strict=True):
+        blocks = (hashlib.sha256(text[start : start + 8]).digest() for start in range(0, len(text), 8))
+        assert told == {"bytes": len(text), "sha256_of_blocks": hashlib.sha256(b"".join(blocks)).hexdigest()}
+    for at in range(20):
+        files[0].write_bytes(texts[0][:at] + b"\xff" + texts[0][at + 1 :])
+        assert read_input(files).contents[0] != contents[0]
 
 
 def test_parts_are_cut_at_the_same_rows_whatever_the_batches():
