@@ -75,7 +75,7 @@ ROOMS = {
         inside="pandas",
     ),
     "job": Room(
-        "errors metadata missing features patches pipeline reports engines.devices tables crop_column",
+        "errors metadata missing features pipeline reports engines.devices tables crop_column",
         top="numpy pyarrow filelock",
     ),
     "accessor": Room("errors missing crops features encoder", top="numpy pandas"),

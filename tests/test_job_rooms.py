@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from osnet_encoder import CropError, EngineError, JobError, OsNetEncoder, TableError, encode_table, verify_table
+from osnet_encoder.built_in import BUILT_IN
 from osnet_encoder.crops import encode_crop
 from osnet_encoder.job.encoding import encode_pieces
 from osnet_encoder.job.fingerprint import read_input
@@ -185,9 +186,9 @@ def test_an_engine_is_held_to_what_it_answered_before(encoder):
         check_engine(encoder, {network: "78"})
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_the_answers_of_the_built_in_weights_are_known(variant):
-    encoder = OsNetEncoder(f"untrained:{variant}", device="cpu", engine="onnx")
+@pytest.mark.parametrize("weights", [*map("builtin:{}".format, BUILT_IN), *map("untrained:{}".format, VARIANTS)])
+def test_the_answers_of_weights_that_come_with_the_package_are_known(weights):
+    encoder = OsNetEncoder(weights, device="cpu", engine="onnx")
     check_engine(encoder, {})
     right = encoder.engine
     encoder.engine = Engine(right, lambda features: features * 1.1)
