@@ -176,7 +176,7 @@ def test_a_run_says_an_epoch_a_line_and_what_it_came_to(labels, tmp_path):
     assert done.returncode == 0, done.stderr
     run = RunFolder(tmp_path / "runs" / "osnet")
     lines = [line.split(" INFO ")[-1] for line in done.stderr.splitlines()]
-    assert lines[0] == "osnet_x0_25 from scratch, all of it at learning rate 0.00035"
+    assert lines[0] == "osnet_x0_25 from scratch, all of it at learning rate 0.006"
     assert lines[1] == "training on 24 crops of 6 identities, validating on 8 of 2"
     assert f"run {run.path}" in lines
     assert sum(line.startswith("epoch 1 of 1: loss ") for line in lines) == 1
@@ -225,7 +225,7 @@ def test_a_run_that_cannot_be_resumed_is_told_apart(labels, tmp_path, capsys):
     assert capsys.readouterr().out.splitlines()[-1] == f"weights: {found['weights']}"
     code, said, answer = failed(capsys, found["run"], lr=0.5, epochs=1)
     assert (code, answer["state"]) == (2, "changed")
-    assert said == f"error: {found['run']} was begun with other settings: lr: 0.00035 -> 0.5\n"
+    assert said == f"error: {found['run']} was begun with other settings: lr: 0.006 -> 0.5\n"
     with RunFolder(labels.parent / "runs" / "done").held():
         code, said, answer = failed(capsys, found["run"])
     assert (code, answer["state"]) == (75, "locked")

@@ -85,7 +85,6 @@ def test_values_come_to_be_of_the_setting_s_own_type():
     [
         ({"lr": "0.1"}, "lr must be a number, found '0.1'"),
         ({"lr": True}, "lr must be a number, found True"),
-        ({"lr": None}, "lr must be a number, found None"),
         ({"lr": 0}, "lr must be above 0, found 0.0"),
         ({"lr": float("nan")}, "lr must be finite, found nan"),
         ({"clip": float("inf")}, "clip must be finite, found inf"),
@@ -152,7 +151,16 @@ def test_a_network_from_scratch_learns_at_the_head_s_rate_and_one_with_weights_a
     assert resolve(labelled()).arch == "osnet_x1_0"
 
 
-@pytest.mark.parametrize(("epochs", "warmup"), [(1, 1 / 6), (15, 2.5), (30, 5.0), (60, 5.0)])
+def test_rates_and_weights_that_are_left_out_follow_from_where_it_starts_and_from_the_loss():
+    assert resolve(labelled()).lr == 6e-3
+    assert resolve(labelled(weights="some.pth"), "osnet_x0_5").lr == 3.5e-4
+    weights = {loss: resolve(labelled(loss=loss)).metric_weight for loss in LOSSES}
+    assert weights.pop("circle") == 0.03
+    assert set(weights.values()) == {1.0}
+    assert resolve(labelled(loss="circle", metric_weight=0)).metric_weight == 0
+
+
+@pytest.mark.parametrize(("epochs", "warmup"), [(1, 1 / 12), (15, 1.25), (30, 2.5), (60, 5.0), (90, 5.0)])
 def test_the_warm_up_is_5_epochs_and_less_in_a_short_run(epochs, warmup):
     assert resolve(labelled(epochs=epochs)).warmup_epochs == warmup
 
@@ -182,7 +190,7 @@ def test_differences_are_listed_by_name_and_value():
     assert differences(old, old) == []
     assert differences(old, new, RESUMABLE) == [
         "root: None -> there",
-        "lr: 0.00035 -> 0.5",
+        "lr: None -> 0.5",
         "schedule: cosine -> steps",
         "milestones: none -> 3, 4",
     ]

@@ -19,6 +19,7 @@ from osnet_encoder.training.losses import (
     multi_similarity_loss,
 )
 from osnet_encoder.training.objective import batch_cost
+from osnet_encoder.training.presets import resolve
 
 METRIC = {
     "triplet": batch_hard_triplet_loss,
@@ -334,7 +335,7 @@ def test_a_batch_costs_its_cross_entropy_and_its_weighted_metric_loss(name):
     features, identities = draw_batch(12, 6, 3)
     necked, weight = draw_batch(12, 6, seed=1)[0], draw_batch(3, 6, seed=2)[0]
     cost = batch_cost(config, features, necked, weight, identities)
-    metric = METRIC[name](features, identities) if name in METRIC else torch.tensor(0.0)
+    metric = METRIC[name](F.normalize(features), identities) if name in METRIC else torch.tensor(0.0)
     if name == "arcface":
         classification = F.cross_entropy(arcface_logits(necked, weight, identities), identities)
     else:
@@ -348,14 +349,29 @@ def test_a_batch_costs_its_cross_entropy_and_its_weighted_metric_loss(name):
     assert weight.grad.any()
 
 
+@pytest.mark.parametrize("name", METRIC)
+def test_features_are_not_made_short_to_please_the_metric_loss(name):
+    config = resolve(TrainConfig(labels=("some.csv",), loss=name))
+    features, identities = draw_batch(12, 6, 3)
+    necked, weight = draw_batch(12, 6, seed=1)[0], draw_batch(3, 6, seed=2)[0]
+    costs = [
+        batch_cost(config, length * features, necked, weight, identities).metric.item()
+        for length in (0.01, 1, 100)
+    ]
+    assert costs == pytest.approx([costs[1]] * 3, rel=1e-4)
+
+
 def test_the_settings_of_each_loss_reach_it():
     features, identities = draw_batch(12, 6, 3)
     necked, weight = draw_batch(12, 6, seed=1)[0], draw_batch(3, 6, seed=2)[0]
 
     def cost(**changed):
-        return batch_cost(TrainConfig(labels=("some.csv",), **changed), features, necked, weight, identities)
+        config = resolve(TrainConfig(labels=("some.csv",), **changed))
+        return batch_cost(config, features, necked, weight, identities)
 
-    assert cost(loss="triplet", margin=1.5).metric == batch_hard_triplet_loss(features, identities, 1.5)
+    assert cost(loss="triplet", margin=1.5).metric == batch_hard_triplet_loss(
+        F.normalize(features), identities, 1.5
+    )
     circle = cost(loss="circle", circle_margin=0.4, circle_scale=9.0).metric
     assert circle == circle_loss(features, identities, 0.4, 9.0)
     arcface = cost(loss="arcface", arcface_margin=0.2, arcface_scale=9.0).total

@@ -101,7 +101,9 @@ class TrainConfig:
     loss: str = _loss(
         "triplet", "what is made small: softmax or arcface alone, or a metric loss beside softmax", choices=LOSSES
     )
-    metric_weight: float = _loss(1.0, "of the metric loss, beside the classifier's 1", at_least=0)
+    metric_weight: float | None = _loss(
+        None, "of the metric loss, beside the classifier's 1; 1, of circle 0.03", at_least=0
+    )
     margin: float = _loss(0.3, "of the triplet loss, in units of distance", at_least=0)
     circle_margin: float = _loss(0.25, "of the circle loss, in units of cosine", above=0, below=1)
     circle_scale: float = _loss(64.0, "of the circle loss", above=0)
@@ -118,7 +120,9 @@ class TrainConfig:
 
     optimizer: str = _optimiser("adam", "what takes the steps", choices=("adam", "adamw", "sgd"))
     amsgrad: bool = _optimiser(False, "keep Adam's largest second moment")
-    lr: float = _optimiser(3.5e-4, "learning rate of the head", above=0)
+    lr: float | None = _optimiser(
+        None, "learning rate of the head; 0.00035 where there are weights, else 0.006", above=0
+    )
     backbone_lr: float | None = _optimiser(
         None, "learning rate of the backbone; a tenth of lr where there are weights, else lr", above=0
     )
@@ -126,7 +130,7 @@ class TrainConfig:
     momentum: float = _optimiser(0.9, "of sgd", at_least=0, below=1)
     clip: float = _optimiser(0.0, "longest gradient let through; 0 lets all through", at_least=0)
     warmup_epochs: float | None = _optimiser(
-        None, "epochs in which the rates rise from 1 % to all; 5, or a sixth of a shorter run", at_least=0
+        None, "epochs in which the rates rise from 1 % to all; 5, or a twelfth of a shorter run", at_least=0
     )
     schedule: str = _optimiser(
         "cosine", "how the rates fall afterwards", choices=("cosine", "steps", "plateau", "constant")

@@ -19,6 +19,7 @@ __all__ = [
     "circle_loss",
     "cross_entropy_loss",
     "multi_similarity_loss",
+    "unit_length",
 ]
 
 P = ParamSpec("P")
@@ -214,12 +215,27 @@ def arcface_logits(
     -----
     Source: Deng et al., ArcFace: Additive Angular Margin Loss for Deep Face Recognition, CVPR 2019.
     """
-    cosines = _unit(features) @ _unit(weight).T
+    cosines = unit_length(features) @ unit_length(weight).T
     right = cosines.gather(1, identities[:, None])
     cos, sin = math.cos(margin), math.sin(margin)
     sines = ((1 - right) * (1 + right)).clamp(min=_SMALLEST_SIN2).sqrt()
     behind = torch.where(right > -cos, right * cos - sines * sin, right - margin * sin)
     return scale * cosines.scatter(1, identities[:, None], behind)
+
+
+def unit_length(vectors: Tensor) -> Tensor:
+    """Scale vectors to unit length.
+
+    Parameters
+    ----------
+    vectors : float, (N, D)
+        Those shorter than 1e-6 are scaled as if they were that long.
+
+    Returns
+    -------
+    vectors : float, (N, D)
+    """
+    return F.normalize(vectors, eps=_SHORTEST)
 
 
 def _pairs(identities):
@@ -228,12 +244,8 @@ def _pairs(identities):
     return same & ~torch.eye(len(identities), dtype=torch.bool, device=same.device), ~same
 
 
-def _unit(vectors):
-    return F.normalize(vectors, eps=_SHORTEST)
-
-
 def _cosines(features):
-    unit = _unit(features)
+    unit = unit_length(features)
     return unit @ unit.T
 
 

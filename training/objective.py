@@ -1,7 +1,7 @@
 """What one batch costs: the classifier's loss, and the metric loss that the recipe sets beside it."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -13,14 +13,21 @@ from .losses import (
     circle_loss,
     cross_entropy_loss,
     multi_similarity_loss,
+    unit_length,
 )
 
 __all__ = ["BatchCost", "batch_cost"]
 
-# What stands beside cross-entropy, by the name that `TrainConfig.loss` has for it.
+# What stands beside cross-entropy, by the name that `TrainConfig.loss` has for it. All compare features by their
+# direction alone: behind the neck their length means nothing to the classifier, and triplets would shrink it to 0,
+# where the loss is the margin and nothing is learnt any more.
 _METRIC: dict[str, Callable[[Tensor, Tensor, TrainConfig], Tensor]] = {
-    "triplet": lambda features, identities, config: batch_hard_triplet_loss(features, identities, config.margin),
-    "soft-triplet": lambda features, identities, config: batch_hard_triplet_loss(features, identities, None),
+    "triplet": lambda features, identities, config: batch_hard_triplet_loss(
+        unit_length(features), identities, config.margin
+    ),
+    "soft-triplet": lambda features, identities, config: batch_hard_triplet_loss(
+        unit_length(features), identities, None
+    ),
     "circle": lambda features, identities, config: circle_loss(
         features, identities, config.circle_margin, config.circle_scale
     ),
@@ -54,7 +61,7 @@ def batch_cost(
     Parameters
     ----------
     config : TrainConfig
-        Its `loss`, and the settings of that loss.
+        Resolved: its `loss`, and the settings of that loss.
     features, necked : float32, (N, D)
         As `network.ReidNetwork` gives them.
     weight : float32, (classes, D)
@@ -78,4 +85,4 @@ def batch_cost(
     if config.loss in PLAIN_LOSSES:
         return BatchCost(classification, classification, torch.zeros_like(classification))
     metric = _METRIC[config.loss](features, identities, config)
-    return BatchCost(classification + config.metric_weight * metric, classification, metric)
+    return BatchCost(classification + cast(float, config.metric_weight) * metric, classification, metric)

@@ -54,10 +54,10 @@ def make_optimizer(network: ReidNetwork, config: TrainConfig) -> torch.optim.Opt
     """
     groups = parameter_groups(network, config)
     if config.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum)
+        return torch.optim.SGD(groups, momentum=config.momentum)
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer]
     # All tensors in one call: hundreds of small ones, one by one, are a good part of a step on small patches.
-    return kind(groups, lr=config.lr, amsgrad=config.amsgrad, fused=True)
+    return kind(groups, amsgrad=config.amsgrad, fused=True)
 
 
 def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:
