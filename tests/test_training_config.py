@@ -152,8 +152,9 @@ def test_a_network_from_scratch_learns_at_the_head_s_rate_and_one_with_weights_a
 
 
 def test_rates_and_weights_that_are_left_out_follow_from_where_it_starts_and_from_the_loss():
-    assert resolve(labelled()).lr == 6e-3
-    assert resolve(labelled(weights="some.pth"), "osnet_x0_5").lr == 3.5e-4
+    scratch, tuned = resolve(labelled()), resolve(labelled(weights="some.pth"), "osnet_x0_5")
+    assert (scratch.lr, scratch.arcface_scale) == (6e-3, 16)
+    assert (tuned.lr, tuned.arcface_scale) == (3.5e-4, 64)
     weights = {loss: resolve(labelled(loss=loss)).metric_weight for loss in LOSSES}
     assert weights.pop("circle") == 0.03
     assert set(weights.values()) == {1.0}

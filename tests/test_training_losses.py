@@ -331,7 +331,8 @@ def test_a_loss_falls_where_its_gradient_leads(loss):
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_a_batch_costs_its_cross_entropy_and_its_weighted_metric_loss(name):
-    config = TrainConfig(labels=("some.csv",), loss=name, metric_weight=0.25, label_smoothing=0.1)
+    settings = {"metric_weight": 0.25, "label_smoothing": 0.1, "arcface_scale": 64.0}
+    config = resolve(TrainConfig(labels=("some.csv",), loss=name, **settings))
     features, identities = draw_batch(12, 6, 3)
     necked, weight = draw_batch(12, 6, seed=1)[0], draw_batch(3, 6, seed=2)[0]
     cost = batch_cost(config, features, necked, weight, identities)
@@ -376,3 +377,11 @@ def test_the_settings_of_each_loss_reach_it():
     assert circle == circle_loss(features, identities, 0.4, 9.0)
     arcface = cost(loss="arcface", arcface_margin=0.2, arcface_scale=9.0).total
     assert arcface == cross_entropy_loss(arcface_logits(necked, weight, identities, 0.2, 9.0), identities)
+
+
+def test_arcface_asks_for_as_much_of_its_margin_as_it_is_told():
+    features, identities = draw_batch(12, 6, 3)
+    weight = draw_batch(3, 6, seed=2)[0]
+    config = TrainConfig(labels=("some.csv",), loss="arcface", arcface_margin=0.4, arcface_scale=9.0)
+    cost = batch_cost(config, features, features, weight, identities, 0.25).total
+    assert cost == cross_entropy_loss(arcface_logits(features, weight, identities, 0.1, 9.0), identities)

@@ -12,7 +12,7 @@ from osnet_encoder.training.averaging import ExponentialAverage
 from osnet_encoder.training.config import TrainConfig
 from osnet_encoder.training.network import build_network, export_tensors
 from osnet_encoder.training.optimise import freeze, make_optimizer, parameter_groups, set_rates
-from osnet_encoder.training.schedule import Plateau, learning_rate
+from osnet_encoder.training.schedule import Plateau, learning_rate, margin_share
 
 SMALL = "osnet_x0_25"
 
@@ -83,6 +83,12 @@ def test_steps_lower_the_rates_after_each_milestone():
     steps = config(schedule="steps", milestones=(20, 40), gamma=0.1)
     found = [learning_rate(steps, progress) for progress in (5, 19.99, 20, 39.99, 40, 59)]
     assert found == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
+
+
+def test_arcface_s_margin_rises_between_a_tenth_and_six_tenths_of_a_run():
+    run = config(epochs=20)
+    found = [margin_share(run, progress) for progress in (0, 2, 7, 12, 20)]
+    assert found == pytest.approx([0, 0, 0.5, 1, 1])
 
 
 def test_without_a_warm_up_the_first_step_has_all_of_the_rate():

@@ -107,8 +107,10 @@ class TrainConfig:
     margin: float = _loss(0.3, "of the triplet loss, in units of distance", at_least=0)
     circle_margin: float = _loss(0.25, "of the circle loss, in units of cosine", above=0, below=1)
     circle_scale: float = _loss(64.0, "of the circle loss", above=0)
-    arcface_margin: float = _loss(0.5, "of ArcFace, in radians", at_least=0, below=math.pi)
-    arcface_scale: float = _loss(64.0, "of ArcFace", above=0)
+    arcface_margin: float = _loss(
+        0.5, "of ArcFace, in radians; it rises to this by six tenths of the epochs", at_least=0, below=math.pi
+    )
+    arcface_scale: float | None = _loss(None, "of ArcFace; 64 where there are weights, else 16", above=0)
     label_smoothing: float = _loss(0.1, "part of a label that is spread over all classes", at_least=0, below=1)
 
     epochs: int = _batches(60, "times that every crop is shown", at_least=1)

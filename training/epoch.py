@@ -17,7 +17,7 @@ from .objective import batch_cost
 from .optimise import freeze, set_rates
 from .patch_store import PatchStore
 from .people import People
-from .schedule import learning_rate
+from .schedule import learning_rate, margin_share
 from .state import TrainingState
 
 __all__ = ["Progress", "train_epoch"]
@@ -73,12 +73,13 @@ def train_epoch(
     sums, images = torch.zeros(3, device=state.device), 0
     ready = prepare_batches(batches, people, patches, spec, config, state.epoch, ranks.rank)
     for number, (x, identities) in enumerate(ready):
-        rate = learning_rate(config, state.epoch + number / len(batches)) * state.plateau.factor
-        set_rates(state.optimizer, rate)
+        progress_made = state.epoch + number / len(batches)
+        set_rates(state.optimizer, learning_rate(config, progress_made) * state.plateau.factor)
         x, identities = (one.to(state.device, non_blocking=True) for one in (x, identities))
         with _arithmetic(config, state.device):
             features, necked = network(x)
-        cost = batch_cost(config, features, necked, state.network.classifier.weight, identities)
+        share = margin_share(config, progress_made)
+        cost = batch_cost(config, features, necked, state.network.classifier.weight, identities, share)
         _step(state, cost.total, config)
         sums += torch.stack(cost).detach()
         images += len(x)

@@ -54,7 +54,12 @@ class BatchCost(NamedTuple):
 
 
 def batch_cost(
-    config: TrainConfig, features: Tensor, necked: Tensor, weight: Tensor, identities: Tensor
+    config: TrainConfig,
+    features: Tensor,
+    necked: Tensor,
+    weight: Tensor,
+    identities: Tensor,
+    margin_share: float = 1.0,
 ) -> BatchCost:
     """Say what one batch costs.
 
@@ -68,6 +73,8 @@ def batch_cost(
         Of its classifier.
     identities : int64, (N,)
         0 to `classes` - 1.
+    margin_share : float
+        What part of its margin ArcFace asks for, 0 to 1.
 
     Returns
     -------
@@ -75,7 +82,8 @@ def batch_cost(
         ArcFace's cross-entropy is without label smoothing: at its scale, smoothing would undo the margin.
     """
     if config.loss == "arcface":
-        logits = arcface_logits(necked, weight, identities, config.arcface_margin, config.arcface_scale)
+        margin, scale = margin_share * config.arcface_margin, cast(float, config.arcface_scale)
+        logits = arcface_logits(necked, weight, identities, margin, scale)
         classification = cross_entropy_loss(logits, identities)
     else:
         # In float32 under autocast too, so that few bits do not blur neighbouring identities.

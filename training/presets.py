@@ -33,6 +33,9 @@ _LR, _LR_FROM_SCRATCH = 3.5e-4, 6e-3
 # the classifier's.
 _METRIC_WEIGHT, _CIRCLE_WEIGHT = 1.0, 0.03
 
+# Scale of ArcFace where it is left out. A network that knows nothing yet finds nothing at the usual one.
+_ARCFACE_SCALE, _ARCFACE_SCALE_FROM_SCRATCH = 64.0, 16.0
+
 # Fine-tuning moves the backbone so many times more slowly than the head.
 _BACKBONE_SLOWER = 10
 
@@ -96,6 +99,7 @@ def resolve(config: TrainConfig, weights_arch: str | None = None) -> TrainConfig
         "weights": weights,
         "lr": lr,
         "backbone_lr": lr if from_scratch else lr / _BACKBONE_SLOWER,
+        "arcface_scale": _ARCFACE_SCALE_FROM_SCRATCH if from_scratch else _ARCFACE_SCALE,
         "metric_weight": _CIRCLE_WEIGHT if config.loss == "circle" else _METRIC_WEIGHT,
         "warmup_epochs": min(_WARMUP_EPOCHS, config.epochs * _WARMUP_PART),
         **AUGMENTATION[config.task],

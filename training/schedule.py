@@ -8,10 +8,13 @@ from dataclasses import dataclass
 
 from .config import TrainConfig
 
-__all__ = ["Plateau", "learning_rate"]
+__all__ = ["Plateau", "learning_rate", "margin_share"]
 
 # What the warm-up begins with.
 _COLD = 0.01
+
+# Parts of a run, between which ArcFace's margin rises.
+_MARGIN_FROM, _MARGIN_TO = 0.1, 0.6
 
 
 def learning_rate(config: TrainConfig, progress: float) -> float:
@@ -40,6 +43,25 @@ def learning_rate(config: TrainConfig, progress: float) -> float:
     if config.schedule == "steps":
         return config.gamma ** sum(milestone <= progress for milestone in config.milestones)
     return 1.0
+
+
+def margin_share(config: TrainConfig, progress: float) -> float:
+    """Say what part of its margin ArcFace asks for at one step.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    progress : float
+        As of `learning_rate`.
+
+    Returns
+    -------
+    share : float
+        0 until a tenth of all epochs is done, rising in a straight line to 1 by six tenths: who is asked for the
+        whole margin before anything is learnt learns nothing.
+    """
+    done = progress / config.epochs
+    return min(max((done - _MARGIN_FROM) / (_MARGIN_TO - _MARGIN_FROM), 0.0), 1.0)
 
 
 @dataclass(frozen=True)
