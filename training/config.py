@@ -99,7 +99,7 @@ class TrainConfig:
     )
 
     loss: str = _loss(
-        "triplet", "what is made small: softmax or arcface alone, or a metric loss beside softmax", choices=LOSSES
+        "circle", "what is made small: softmax or arcface alone, or a metric loss beside softmax", choices=LOSSES
     )
     metric_weight: float | None = _loss(
         None, "of the metric loss, beside the classifier's 1; 1, of circle 0.03", at_least=0

@@ -13,7 +13,7 @@ PATCH_SIZES = {"person": (256, 128), "face": (112, 112)}
 # Faces come aligned: they move little, and to hide much of so small a patch is to hide the person.
 AUGMENTATION: dict[str, dict[str, Any]] = {
     "person": {
-        "flip": 0.5, "pad": 10, "erase": 0.5, "random_patch": 0.0,
+        "flip": 0.5, "pad": 10, "erase": 0.0, "random_patch": 0.0,
         "jitter": 0.0, "blur": 0.0, "grey": 0.0, "rotate": 0.0,
     },
     "face": {
