@@ -155,7 +155,7 @@ def test_the_weights_say_what_they_are(outcome, labels):
     recipe = told["recipe"]
     assert (recipe["ema"], recipe["lr"], recipe["labels"], recipe["weights"]) == (
         0.5,
-        3.5e-4,
+        6e-3,
         ["labels.csv"],
         "none",
     )
@@ -229,7 +229,7 @@ def test_a_plateau_lowers_the_rates(labels):
     rows = open_run(outcome.run).read_history()
     best, factor = -1.0, 1.0
     for row in rows:
-        assert float(row["lr"]) == pytest.approx(3.5e-4 * factor)
+        assert float(row["lr"]) == pytest.approx(6e-3 * factor)
         if float(row["mAP"]) <= best:
             factor *= 0.1
         best = max(best, float(row["mAP"]))
@@ -317,9 +317,9 @@ def test_other_settings_are_refused_with_what_differs(outcome, labels):
     assert caught.value.reason == "changed"
     assert str(caught.value) == (
         f"{outcome.run} was begun with other settings: weights: none -> osnet_x0_25_imagenet; epochs: 2 -> 5; "
-        "lr: 0.00035 -> 0.1"
+        "lr: 0.006 -> 0.1"
     )
-    assert resume_run(outcome.run, {"lr": 3.5e-4, "weights": "none", "labels": (str(labels),)}) == outcome
+    assert resume_run(outcome.run, {"lr": 6e-3, "weights": "none", "labels": (str(labels),)}) == outcome
 
 
 def test_a_configuration_that_was_edited_is_refused_too(labels):
