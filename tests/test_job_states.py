@@ -149,8 +149,9 @@ class Jobs(RuleBasedStateMachine):
             self.begun = wanted if self.done else None
             return
         if move is not None:
-            # `_SUCCESS` goes, the old files go, the new ones come
-            old = len((contents(self.name) or {}).keys() - {"_SUCCESS"})
+            # `_SUCCESS` goes, the old files go, the new ones come; old are those of a job that is ended first
+            there = contents(self.name) or {}
+            old = file_count(len(self.place[0])) - 1 if ends else len(there.keys() - {"_SUCCESS"})
             at = move - moves
             if at <= 1 + old + file_count(rows):
                 self.stopped(call)
