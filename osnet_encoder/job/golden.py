@@ -18,7 +18,7 @@ _TOLERANCE_BELOW = 5e-2
 # What is known without an earlier run: of the weights that come with the package and of those by formula, by the
 # beginning of their sha256, the sums of the eight eighths of their answer, with patches as they want them.
 _KNOWN = {
-    "73949aa6f36ba759": (-24.479, -23.849, -19.014, -28.279, -25.575, -16.331, -22.432, -22.806),  # builtin
+    "e33415120d6bd448": (-0.558, 2.400, -1.901, 2.238, -3.760, 0.797, -6.289, -5.790),  # builtin
     "32fe1ea3cd065bbc": (9.620, 11.005, 11.803, 10.358, 10.399, 5.702, 10.473, 9.205),  # osnet_x1_0
     "1c8f200a8a5359ac": (13.906, 10.412, 12.666, 12.348, 14.914, 8.688, 12.492, 13.271),  # osnet_x0_75
     "54f1308cc28112dc": (7.446, 7.913, 8.429, 9.367, 7.416, 8.695, 9.942, 10.404),  # osnet_x0_5
