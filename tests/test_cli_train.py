@@ -129,7 +129,7 @@ def test_a_configuration_that_sets_what_is_no_setting_is_exit_2(tmp_path):
     [
         ({"lr": -1.0}, "lr must be above 0, found -1.0"),
         (
-            {"batch_size": 6},
+            {"batch_size": 6, "loss": "triplet"},
             "batch_size must be a multiple of crops_per_identity (4), twice that at least, found 6",
         ),
         ({"device": "gpu"}, "no device 'gpu'; there are cpu, cuda, cuda:N, mps, and auto"),

@@ -102,8 +102,11 @@ def test_values_come_to_be_of_the_setting_s_own_type():
         ({"milestones": [0]}, "milestones must be at least 1, found 0"),
         ({"milestones": [True]}, r"milestones must be a list of whole numbers, found \[True\]"),
         ({"task": "car"}, "task must be one of person, face, found 'car'"),
-        ({"batch_size": 62}, r"batch_size must be a multiple of crops_per_identity \(4\), .*, found 62"),
-        ({"batch_size": 4}, r"batch_size must be .* \(4\), twice that at least, found 4"),
+        (
+            {"batch_size": 62, "loss": "triplet"},
+            r"batch_size must be a multiple of crops_per_identity \(4\), .*, found 62",
+        ),
+        ({"batch_size": 4, "loss": "triplet"}, r"batch_size must be .* \(4\), twice that at least, found 4"),
         ({"milestones": [20]}, "milestones are for the schedule steps, found cosine"),
         ({"schedule": "steps"}, "the schedule steps needs milestones, found none"),
         ({"schedule": "steps", "milestones": [9, 9]}, "milestones must rise, found 9, 9"),
@@ -155,8 +158,9 @@ def test_rates_and_weights_that_are_left_out_follow_from_where_it_starts_and_fro
     scratch, tuned = resolve(labelled()), resolve(labelled(weights="some.pth"), "osnet_x0_5")
     assert (scratch.lr, scratch.arcface_scale) == (6e-3, 16)
     assert (tuned.lr, tuned.arcface_scale) == (3.5e-4, 64)
+    assert (scratch.loss, tuned.loss) == ("softmax", "triplet")
     weights = {loss: resolve(labelled(loss=loss)).metric_weight for loss in LOSSES}
-    assert weights.pop("circle") == 0.03
+    assert (weights.pop("circle"), weights.pop("multi-similarity")) == (0.03, 0.1)
     assert set(weights.values()) == {1.0}
     assert resolve(labelled(loss="circle", metric_weight=0)).metric_weight == 0
 

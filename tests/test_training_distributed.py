@@ -77,7 +77,7 @@ def torchrun(folder, *arguments):
 def test_processes_have_the_same_numbers_after_an_epoch(tmp_path):
     labels = write_people(tmp_path)
     config = tmp_path / "config.toml"
-    config.write_text(to_toml(tiny(labels, batch_size=16, erase=0.5)))
+    config.write_text(to_toml(tiny(labels, loss="triplet", batch_size=16, erase=0.5)))
     (tmp_path / "agree.py").write_text(AGREE)
     done = torchrun(tmp_path, "agree.py", config)
     assert done.returncode == 0, done.stderr

@@ -127,8 +127,8 @@ def test_the_second_process_finds_what_the_first_one_kept(people, config, tmp_pa
 # batches
 
 
-def test_losses_that_compare_get_several_crops_of_each_identity(people, config):
-    for batch in draw_batches(people, config, 0, 0, 1):
+def test_losses_that_compare_get_several_crops_of_each_identity(people, labels):
+    for batch in draw_batches(people, resolve(tiny(labels, loss="triplet")), 0, 0, 1):
         identities = people.train_labels.identities[batch]
         assert (identities.reshape(2, 4) == identities.reshape(2, 4)[:, :1]).all()
 
@@ -146,8 +146,16 @@ def test_processes_share_a_batch_out(people, labels, loss):
 @pytest.mark.parametrize(
     ("settings", "world", "message"),
     [
-        ({"batch_size": 16}, 3, "3 processes x crops_per_identity (4), twice that at least, found 16"),
-        ({"batch_size": 16}, 4, "4 processes x crops_per_identity (4), twice that at least, found 16"),
+        (
+            {"batch_size": 16, "loss": "triplet"},
+            3,
+            "3 processes x crops_per_identity (4), twice that at least, found 16",
+        ),
+        (
+            {"batch_size": 16, "loss": "circle"},
+            4,
+            "4 processes x crops_per_identity (4), twice that at least, found 16",
+        ),
         ({"batch_size": 9, "loss": "softmax"}, 2, "2 processes, twice that at least, found 9"),
         ({"batch_size": 2, "loss": "arcface"}, 2, "2 processes, twice that at least, found 2"),
     ],

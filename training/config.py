@@ -98,11 +98,16 @@ class TrainConfig:
         "file or name to start from, `imagenet`, or `none`; if left out, built-in ones of that variant, else none",
     )
 
-    loss: str = _loss(
-        "circle", "what is made small: softmax or arcface alone, or a metric loss beside softmax", choices=LOSSES
+    loss: str | None = _loss(
+        None,
+        "what is made small: softmax or arcface alone, or a metric loss beside softmax; "
+        "triplet where there are weights, else softmax",
+        choices=LOSSES,
     )
     metric_weight: float | None = _loss(
-        None, "of the metric loss, beside the classifier's 1; 1, of circle 0.03", at_least=0
+        None,
+        "of the metric loss, beside the classifier's 1; if left out, 1, circle 0.03, multi-similarity 0.1",
+        at_least=0,
     )
     margin: float = _loss(0.3, "of the triplet loss, in units of distance", at_least=0)
     circle_margin: float = _loss(0.25, "of the circle loss, in units of cosine", above=0, below=1)
@@ -282,7 +287,7 @@ def _within(name, value):
 def _check_together(config):
     """Refuse values that contradict each other."""
     crops = config.crops_per_identity
-    if config.loss not in PLAIN_LOSSES and (config.batch_size % crops or config.batch_size < 2 * crops):
+    if config.loss not in (None, *PLAIN_LOSSES) and (config.batch_size % crops or config.batch_size < 2 * crops):
         raise ValueError(
             f"batch_size must be a multiple of crops_per_identity ({crops}), twice that at least, "
             f"found {config.batch_size}"

@@ -92,5 +92,5 @@ def batch_cost(
         classification = cross_entropy_loss(logits, identities, config.label_smoothing)
     if config.loss in PLAIN_LOSSES:
         return BatchCost(classification, classification, torch.zeros_like(classification))
-    metric = _METRIC[config.loss](features, identities, config)
+    metric = _METRIC[cast(str, config.loss)](features, identities, config)
     return BatchCost(classification + cast(float, config.metric_weight) * metric, classification, metric)
