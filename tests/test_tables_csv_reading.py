@@ -282,6 +282,16 @@ def test_a_row_is_named_however_far_into_the_file_it_is(put):
     assert refusal(path) == "row 3000 of people.csv is not UTF-8 text: byte 0xff (invalid start byte)"
 
 
+def test_whatever_else_the_parser_finds_is_told_with_the_file_and_the_row(put, monkeypatch):
+    path = put("a,b\n1,2\n")
+
+    def fail(piece, names, ragged):
+        raise pa.ArrowInvalid("something new")
+
+    monkeypatch.setattr("osnet_encoder.tables.csv_reader._parse", fail)
+    assert refusal(path) == "cannot read people.csv from row 0: something new"
+
+
 def test_rows_before_the_damage_can_be_read(put):
     path = put('a,b\n1,2\n3,"4\n')
     batches = open_table(path).batches(1)

@@ -117,3 +117,18 @@ def test_a_device_that_is_not_there_is_refused(name, message):
 def test_mps_is_refused_where_torch_finds_none():
     with pytest.raises(ValueError, match=r"^no device mps; torch does not find one$"), joined("mps"):
         pass
+
+
+@pytest.mark.parametrize(("name", "index"), [("cuda", 1), ("auto", 1), ("cuda:0", 0)])
+def test_each_process_has_its_own_gpu_before_the_processes_meet(monkeypatch, name, index):
+    for variable, value in (("RANK", 3), ("WORLD_SIZE", 4), ("LOCAL_RANK", 1)):
+        monkeypatch.setenv(variable, str(value))
+    done = []
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("torch.cuda.set_device", lambda device: done.append(str(device)))
+    monkeypatch.setattr("torch.distributed.init_process_group", lambda backend, **_: done.append(backend))
+    monkeypatch.setattr("torch.distributed.destroy_process_group", lambda: done.append("left"))
+    with joined(name) as (ranks, device):
+        assert (ranks, device) == (Ranks(3, 4, 1), torch.device("cuda", index))
+    assert done == [f"cuda:{index}", "nccl", "left"]

@@ -166,7 +166,7 @@ def _parsed(path, piece, names, row):
             row += _parse(piece[:end], names, []).num_rows if end else 0
             raise TableError(f"row {row} of {path} is not UTF-8 text: {_offence(undecodable)}") from error
         # pyarrow may have other reasons; no text is known that gives it one
-        raise TableError(f"cannot read {path} from row {row}: {str(error)[:200]}") from error  # pragma: no cover
+        raise TableError(f"cannot read {path} from row {row}: {str(error)[:200]}") from error
 
 
 def _parse(piece, names, ragged):
